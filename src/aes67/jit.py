@@ -1,0 +1,97 @@
+"""The one decorator of compiled code, and the cache directory that can never hold a stale kernel.
+
+Numba's own cache does not notice a change in *another* file that a kernel calls. So the directory
+is named by a hash over every file of the packages that hold compiled code, the Numba version and
+the CPU: any edit is a new directory. It must be set before Numba is imported, hence this module is
+the only one that imports Numba first. `AES67_CACHE_DIR` (or systemd's `CACHE_DIRECTORY`) says
+where the directories live; the default is the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+COMPILED_PACKAGES = ("clock", "media", "engine", "shm", "wire")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def source_hash(root: Path | None = None) -> str:
+    """Hash of every source a kernel may be compiled from, the Numba version and the CPU model.
+
+    Args:
+        root: the `aes67` package folder; by default the one this file is in.
+    """
+    root = root or Path(__file__).parent
+    digest = hashlib.sha256()
+    files = [root / "jit.py"]
+    for package in COMPILED_PACKAGES:
+        files += sorted((root / package).glob("*.py"))
+    for file in files:
+        digest.update(file.name.encode())
+        digest.update(file.read_bytes())
+    for fact in (metadata.version("numba"), platform.machine(), _cpu_model(), _bounds_checked()):
+        digest.update(str(fact).encode())
+    return digest.hexdigest()[:16]
+
+
+def cache_root() -> Path:
+    """Folder that holds the per-hash cache directories."""
+    for variable in ("AES67_CACHE_DIR", "CACHE_DIRECTORY"):
+        if value := os.environ.get(variable):
+            return Path(value.split(":")[0])
+    if os.geteuid() == 0 and os.access("/var/cache", os.W_OK):
+        return Path("/var/cache/aes67")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aes67"
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as info:
+            for line in info:
+                if line.startswith(("model name", "CPU part")):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor()
+
+
+def _bounds_checked() -> bool:
+    return os.environ.get("NUMBA_BOUNDSCHECK") == "1"
+
+
+def _prepare_cache() -> None:
+    """Point Numba at the directory of this source state; owner-only, since it holds machine code."""
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return
+    directory = cache_root() / source_hash()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = directory.stat().st_uid
+        if owner != os.geteuid():
+            raise PermissionError(f"{directory} belongs to uid {owner}")
+    except OSError:
+        return  # Numba then falls back to its own per-user choice, which its index still validates
+    os.environ["NUMBA_CACHE_DIR"] = str(directory)
+
+
+_prepare_cache()
+
+import numba  # noqa: E402  (after the cache directory is set)
+
+
+def kernel(function: F) -> F:
+    """Compile `function` as a nopython, GIL-free, cached kernel.
+
+    Integer division by zero never traps (`error_model="numpy"`), floating point keeps IEEE order,
+    and with `NUMBA_DISABLE_JIT=1` the function stays plain Python. `NUMBA_BOUNDSCHECK=1` turns
+    index checks on.
+    """
+    compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=False)(function)
+    return cast(F, compiled)

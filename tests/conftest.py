@@ -1,0 +1,20 @@
+"""Fixtures every test may use; anything that starts a process or a namespace lives in tests/e2e."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot run here, with the reason; CI runs everything."""
+    for item in items:
+        if item.get_closest_marker("root") and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+        peer = item.get_closest_marker("peer")
+        if peer:
+            for program in peer.args:
+                if shutil.which(program) is None:
+                    item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))
