@@ -70,7 +70,7 @@
 #define AES67_FORMAT_S32_LE 3
 #define AES67_FORMAT_FLOAT_LE 4
 
-/* Clock page: one per engine, read-only for everybody else. Two seqlocked records (even: valid). */
+/* Clock page: one per engine, read-only for others. Two seqlocked records (even: valid). */
 struct aes67_clock_page {
 	uint32_t magic; /* CLOCK_MAGIC */
 	uint16_t major; /* VERSION_MAJOR; another one is refused */

@@ -12,7 +12,16 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "aes67"
 
 ABOVE_ENGINE = {
-    "errors", "wire", "shm", "clock", "net", "ptp", "media", "config", "session", "services",
+    "errors",
+    "wire",
+    "shm",
+    "clock",
+    "net",
+    "ptp",
+    "media",
+    "config",
+    "session",
+    "services",
 }
 
 # package -> (ours it may import besides itself, third parties it may import)
@@ -47,8 +56,17 @@ PURE = {"errors", "wire", "clock", "ptp", "media", "config", "session"}
 """Packages without effects, but for the files named in IMPURE."""
 IMPURE = {"session/store.py"}
 EFFECTS = {
-    "socket", "asyncio", "threading", "time", "random", "os", "subprocess", "logging", "signal",
-    "select", "multiprocessing",
+    "socket",
+    "asyncio",
+    "threading",
+    "time",
+    "random",
+    "os",
+    "subprocess",
+    "logging",
+    "signal",
+    "select",
+    "multiprocessing",
 }
 
 STANDARD = set(sys.stdlib_module_names)
@@ -102,9 +120,7 @@ def test_imports_point_downward(package: str, file: Path) -> None:
             assert top in third_party, f"{file} imports {name}"
 
 
-@pytest.mark.parametrize(
-    ("package", "file"), [row for row in modules() if row[0] in PURE], ids=ids
-)
+@pytest.mark.parametrize(("package", "file"), [row for row in modules() if row[0] in PURE], ids=ids)
 def test_pure_packages_have_no_effects(package: str, file: Path) -> None:
     if str(file.relative_to(SOURCE)) in IMPURE:
         return

@@ -67,7 +67,7 @@ def _bounds_checked() -> bool:
 
 
 def _prepare_cache() -> None:
-    """Point Numba at the directory of this source state; owner-only, since it holds machine code."""
+    """Point Numba at the directory of this source state; owner-only: it holds machine code."""
     if "NUMBA_CACHE_DIR" in os.environ:
         return
     directory = cache_root() / source_hash()

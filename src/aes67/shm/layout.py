@@ -60,7 +60,7 @@ RUN_PAUSED = 2
 CODEC_L16 = 1
 CODEC_L24 = 2
 CODEC_AM824 = 3
-"""Four big-endian bytes a sample, the 32 bits as they are (the contract's AM824, `framing: raw`)."""
+"""Four big-endian bytes a sample, the 32 bits as they are (`framing: raw`)."""
 CODEC_AM824_AES3 = 4
 """SMPTE ST 2110-31: label byte with P C U V F B bits, then the top 24 bits of the sample."""
 
@@ -111,7 +111,7 @@ I16 = "<i2"
 
 @dataclass(frozen=True)
 class Field:
-    """One field: name, numpy type, offset in bytes, array length (1: scalar), one line of meaning."""
+    """One field: its name, numpy type, offset in bytes, array length (1: scalar), meaning."""
 
     name: str
     type: str
@@ -154,7 +154,7 @@ class Struct:
 CLOCK = Struct(
     "clock_page",
     PAGE_BYTES,
-    "Clock page: one per engine, read-only for everybody else. Two seqlocked records (even: valid).",
+    "Clock page: one per engine, read-only for others. Two seqlocked records (even: valid).",
     (
         Field("magic", U32, 0, "CLOCK_MAGIC"),
         Field("major", U16, 4, "VERSION_MAJOR; another one is refused"),
@@ -270,8 +270,12 @@ CAPS = Struct(
         Field("channels_max", U32, 44, ""),
         Field("period_frames_min", U32, 48, "6 at 48 kHz, scaled with the rate"),
         Field("quantum_ns", U32, 52, "step of hw_ptr: 125000"),
-        Field("rates", U32, 56, "rates the device can run at; one, unless rate_follows_app", MAX_RATES),
-        Field("buffer_bytes_max", I64, 88, "largest ALSA buffer in bytes of the application's format"),
+        Field(
+            "rates", U32, 56, "rates the device can run at; one, unless rate_follows_app", MAX_RATES
+        ),
+        Field(
+            "buffer_bytes_max", I64, 88, "largest ALSA buffer in bytes of the application's format"
+        ),
         Field("tick_ns", I64, 96, "nominal distance of ticks"),
         Field("delay_ns", I64, 104, "added to delay: playback_delay of the configuration"),
         Field("grid_ns", I64, 112, "start rounds the anchor up to a multiple of this media time"),
@@ -343,7 +347,9 @@ SOURCE_ROW = Struct(
         Field("socket", I64, 104, "row of the plan's sockets", MAX_LEGS),
         Field("ttl", I64, 120, ""),
         Field("dscp", I64, 128, "0 to 63"),
-        Field("map", I16, 256, "device playback channel of each stream channel", MAX_STREAM_CHANNELS),
+        Field(
+            "map", I16, 256, "device playback channel of each stream channel", MAX_STREAM_CHANNELS
+        ),
     ),
     in_header=False,
 )
@@ -367,7 +373,13 @@ SINK_ROW = Struct(
         Field("port", I64, 96, "", MAX_LEGS),
         Field("socket", I64, 112, "row of the plan's sockets", MAX_LEGS),
         Field("source_ip", I64, 128, "only this sender (source-filter), 0: any", MAX_LEGS),
-        Field("map", I16, 256, "device capture channel of each stream channel, -1: none", MAX_STREAM_CHANNELS),
+        Field(
+            "map",
+            I16,
+            256,
+            "device capture channel of each stream channel, -1: none",
+            MAX_STREAM_CHANNELS,
+        ),
     ),
     in_header=False,
 )
@@ -381,7 +393,9 @@ ENGINE_COUNTERS = Struct(
         Field("generation", I64, 8, "of the engine"),
         Field("ticks", I64, 16, ""),
         Field("late_ticks", I64, 24, "woke more than half a tick late"),
-        Field("skipped_ticks", I64, 32, "grid instants passed over because the thread came too late"),
+        Field(
+            "skipped_ticks", I64, 32, "grid instants passed over because the thread came too late"
+        ),
         Field("late_max_ns", I64, 40, ""),
         Field("busy_ns", I64, 48, "time between wake-up and going to sleep, summed"),
         Field("table_serial", I64, 56, "serial of the table in force (a value, not a counter)"),
@@ -391,7 +405,12 @@ ENGINE_COUNTERS = Struct(
         Field("received", I64, 88, "datagrams"),
         Field("receive_errors", I64, 96, ""),
         Field("unmatched", I64, 104, "datagrams no sink wants"),
-        Field("malformed", I64, 112, "not RTP version 2, truncated, or with broken padding or extension"),
+        Field(
+            "malformed",
+            I64,
+            112,
+            "not RTP version 2, truncated, or with broken padding or extension",
+        ),
         Field("send_calls", I64, 120, "sendmmsg"),
         Field("sent", I64, 128, "datagrams"),
         Field("send_errors", I64, 136, "datagrams the kernel refused"),
@@ -415,7 +434,12 @@ SOURCE_COUNTERS = Struct(
         Field("skipped_packets", I64, 32, "never sent because the engine woke too late"),
         Field("last_packet", I64, 40, "number k of the newest packet sent"),
         Field("ssrc", I64, 48, "in use"),
-        Field("peak", I64, 56, "largest |sample| >> 8 since the last table swap or reset (meter, decays)"),
+        Field(
+            "peak",
+            I64,
+            56,
+            "largest |sample| >> 8 since the last table swap or reset (meter, decays)",
+        ),
     ),
     in_header=False,
 )
@@ -438,14 +462,18 @@ SINK_COUNTERS = Struct(
         Field("wrong_source", I64, 80, "source address not the filter's"),
         Field("wrong_length", I64, 88, "payload is no whole number of frames"),
         Field("malformed", I64, 96, "broken RTP header"),
-        Field("silent_frames", I64, 104, "frames whose time came without data, while receiving or not"),
+        Field(
+            "silent_frames", I64, 104, "frames whose time came without data, while receiving or not"
+        ),
         Field("slips", I64, 112, "re-latches of the offset (timing latched)"),
         Field("sequence_errors", I64, 120, "discontinuities of the sequence number"),
         Field("timestamp_errors", I64, 128, "timestamps not contiguous with the sequence"),
         Field("ssrc", I64, 136, "accepted now, -1: none yet (a value)"),
         Field("last_sequence", I64, 144, "(a value)"),
         Field("last_arrival_media_ns", I64, 152, "media time of the newest packet (a value)"),
-        Field("margin_frames", I64, 160, "frames between arrival and the time due, newest (a value)"),
+        Field(
+            "margin_frames", I64, 160, "frames between arrival and the time due, newest (a value)"
+        ),
         Field("margin_min_frames", I64, 168, "smallest since reset; INT64_MAX: none yet (a value)"),
         Field("jitter_q4", I64, 176, "RFC 3550 interarrival jitter in 1/16 frame (a value)"),
         Field("offset_frames", I64, 184, "offset in force: latched, or ts_offset (a value)"),
