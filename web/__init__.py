@@ -1,0 +1,1 @@
+"""The browser page as package data; nothing is imported from here."""

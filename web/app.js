@@ -1,0 +1,136 @@
+// Shows /api/v1/status once a second. It formats and never computes state: every verdict, flag and
+// reason comes from the service in words.
+
+const PERIOD_MS = 1000;
+const $ = (id) => document.getElementById(id);
+
+function element(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children.filter((child) => child !== undefined && child !== null));
+  return node;
+}
+
+const lamp = (kind) => element("span", { class: `lamp ${kind}`, "aria-hidden": "true" });
+const count = (value) => (value === undefined || value === null ? "–" : Number(value).toLocaleString("en"));
+
+function nanoseconds(value) {
+  if (value === undefined || value === null || Math.abs(value) > 1e15) return "unknown";
+  const size = Math.abs(value);
+  if (size < 1e3) return `${value} ns`;
+  if (size < 1e6) return `${(value / 1e3).toFixed(2)} µs`;
+  return `${(value / 1e6).toFixed(3)} ms`;
+}
+
+function decibels(peak) {
+  return peak > 0 ? 20 * Math.log10(peak / 0x7fffff) : -Infinity;
+}
+
+function meter(peak) {
+  const level = decibels(peak ?? 0);
+  const share = Math.max(0, Math.min(100, ((level + 60) / 60) * 100));
+  const text = Number.isFinite(level) ? `${level.toFixed(1)} dBFS` : "silent";
+  const bar = element("i");
+  bar.style.width = `${share}%`;
+  return element("span", {}, element("span", { class: "meter", role: "meter", "aria-label": "peak level",
+    "aria-valuemin": "-60", "aria-valuemax": "0", "aria-valuenow": String(Math.round(Math.max(-60, level))),
+    "aria-valuetext": text }, bar), ` ${text}`);
+}
+
+function table(id, columns, rows, nothing) {
+  const body = rows.map((row) => element("tr", {}, ...columns.map(([, render, kind]) =>
+    element("td", kind ? { class: kind } : {}, render(row)))));
+  if (!body.length) {
+    $(id).replaceChildren(element("tbody", {}, element("tr", {}, element("td", { class: "empty" }, nothing))));
+    return;
+  }
+  const head = element("tr", {}, ...columns.map(([title, , kind]) =>
+    element("th", { scope: "col", ...(kind === "number" ? { class: kind } : {}) }, title)));
+  $(id).replaceChildren(element("thead", {}, head), element("tbody", {}, ...body));
+}
+
+function facts(id, rows) {
+  $(id).replaceChildren(...rows.map(([name, value, wide]) =>
+    element("div", wide ? { class: "wide" } : {}, element("dt", {}, name), element("dd", {}, value))));
+}
+
+function verdict(kind, text) {
+  $("verdict").replaceChildren(lamp(kind), " ", element("span", {}, text));
+}
+
+const CLOCK_LAMP = { locked: "good", holdover: "wait", locking: "wait", unlocked: "bad" };
+
+function showClock(clock) {
+  facts("clock", [
+    ["State", element("span", {}, lamp(CLOCK_LAMP[clock.state] ?? "wait"), clock.state ?? "unknown")],
+    ["Mode", clock.mode ?? "–"],
+    ["Grandmaster", clock.gmid || "none"],
+    ["Domain", count(clock.domain)],
+    ["Offset", nanoseconds(clock.offset_ns)],
+    ["Uncertainty (3 σ)", nanoseconds(clock.uncertainty_ns)],
+    ["Rate", clock.rate_ppm === undefined || clock.rate_ppm === null ? "–" : `${Number(clock.rate_ppm).toFixed(3)} ppm`],
+    ["Path delay", nanoseconds(clock.path_delay_ns)],
+    ["Reason", clock.reason ?? "–", true],
+  ]);
+}
+
+function sinkLamp(sink) {
+  if (!sink.flags?.receiving_rtp_packet) return [lamp("bad"), "no packets"];
+  if (sink.flags.muted) return [lamp("wait"), "silence"];
+  return [lamp("good"), "audio"];
+}
+
+function show(status) {
+  const { engine, clock } = status;
+  $("version").textContent = status.version ?? "";
+  $("notices").replaceChildren(...(engine.warnings ?? []).map((text) => element("li", {}, text)));
+  if (!engine.connected) verdict("bad", "engine not running");
+  else verdict(CLOCK_LAMP[clock.state] ?? "wait", `clock ${clock.state ?? "unknown"}, ${status.sources.length} sources, ${status.sinks.length} sinks`);
+  showClock(clock);
+  table("sources", [
+    ["Id", (s) => count(s.id), "number"],
+    ["Name", (s) => s.name],
+    ["State", (s) => element("span", {}, ...(!s.enabled ? [lamp("wait"), "disabled"]
+      : s.counters?.packets ? [lamp("good"), "sending"] : [lamp("bad"), "not sending"]))],
+    ["Address", (s) => s.address],
+    ["Format", (s) => `${s.codec} × ${s.map.length}, ${s.max_samples_per_packet} frames`],
+    ["Level", (s) => meter(s.counters?.peak)],
+    ["Packets", (s) => count(s.counters?.packets), "number"],
+    ["Errors", (s) => count((s.counters?.send_errors ?? 0) + (s.counters?.skipped_packets ?? 0)), "number"],
+    ["SDP", (s) => element("a", { href: `/api/source/sdp/${s.id}` }, "show")],
+  ], status.sources, "No source yet: aes67 source add --help says how.");
+  table("sinks", [
+    ["Id", (s) => count(s.id), "number"],
+    ["Name", (s) => s.name],
+    ["State", (s) => element("span", {}, ...sinkLamp(s))],
+    ["Timing", (s) => s.timing ?? "–"],
+    ["Level", (s) => meter(s.counters?.peak)],
+    ["Packets", (s) => count(s.counters?.packets), "number"],
+    ["Lost", (s) => count(s.counters?.lost), "number"],
+    ["Late", (s) => count(s.counters?.late), "number"],
+    ["Silent frames", (s) => count(s.counters?.silent_frames), "number"],
+    ["Note", (s) => s.note ?? "", "words"],
+  ], status.sinks, "No sink yet: aes67 sink add --help says how.");
+  table("pcms", [
+    ["Application", (p) => p.application],
+    ["Direction", (p) => p.direction],
+    ["Process", (p) => String(p.pid), "number"],
+    ["Channels", (p) => `${p.first} – ${p.first + p.channels - 1}`],
+    ["Rate", (p) => `${count(p.rate)} Hz`, "number"],
+  ], status.pcms, "No application has the device open: try aplay -D aes67 file.wav.");
+}
+
+async function poll() {
+  if (document.hidden) return;
+  try {
+    const answer = await fetch("/api/v1/status", { cache: "no-store" });
+    if (!answer.ok) throw new Error(`the service answered ${answer.status}`);
+    show(await answer.json());
+  } catch (error) {
+    verdict("bad", `no answer from the service (${error.message})`);
+  }
+}
+
+poll();
+setInterval(poll, PERIOD_MS);
+document.addEventListener("visibilitychange", poll);
