@@ -1,0 +1,340 @@
+"""Session descriptions (SDP, RFC 8866) as lines: lossless reading and writing, no meaning of audio.
+
+Every line is kept as it came, unknown ones and blank ones too, so `parse(text).render() == text`.
+What audio the description speaks of is in `sdp_media`; what is questionable in it, `sdp_lint`.
+
+The reader takes what devices really send: CRLF, LF or CR line ends, a missing last line end, blank
+lines, spaces around a line, lines in unusual order, missing o=, s= and t=, host names and 20-digit
+ids in o=. It refuses what has no reading: a line that is not `letter=value`, a version other than
+0, an m= or c= line without its fields. `WireError.offset` is the 1-based line number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from aes67.errors import WireError
+
+MAX_BYTES = 65_536
+"""Longest description read, in bytes of UTF-8; SAP carries about 1 KiB, fetched ones a few KiB."""
+MAX_LINES = 2_000
+
+_LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|$)")
+_NUMBER = re.compile(r"[0-9]{1,40}")
+_BLANKS = " \t\0"
+_ADDRESS_TYPES = {"IP4": "IP4", "IPV4": "IP4", "IP6": "IP6", "IPV6": "IP6"}
+"""Some broadcast gear writes IPV4 where RFC 8866 says IP4."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line as it stands in the text.
+
+    `text` excludes the line end, `end` is the line end (empty at most in the last line), `number`
+    counts from 1 and does not take part in comparison.
+    """
+
+    text: str
+    end: str = "\n"
+    number: int = field(default=0, compare=False)
+
+    @property
+    def type(self) -> str:
+        """The letter before the equals sign; empty for a blank line."""
+        return self.text.strip(_BLANKS)[:1]
+
+    @property
+    def value(self) -> str:
+        """What stands after the equals sign, without surrounding blanks."""
+        return self.text.strip(_BLANKS)[2:].strip(_BLANKS)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """An a= line: `name` or `name:value`; `value` is None for a property without a colon."""
+
+    name: str
+    value: str | None = None
+    number: int = field(default=0, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The value of its a= line."""
+        return self.name if self.value is None else f"{self.name}:{self.value}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The o= line (RFC 8866, 5.2). `session_id` stays text: VLC writes 20 digits, some write none.
+
+    `version` is a non-negative integer of any size; larger means newer.
+    """
+
+    username: str
+    session_id: str
+    version: int
+    address: str
+    address_type: str = "IP4"
+    network_type: str = "IN"
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """Everything but the version: equal for two versions of the same session."""
+        return (
+            self.username, self.session_id, self.network_type, self.address_type, self.address,
+        )
+
+    @property
+    def text(self) -> str:
+        """The value of its o= line."""
+        return (
+            f"{self.username} {self.session_id} {self.version} "
+            f"{self.network_type} {self.address_type} {self.address}"
+        )
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A c= line (RFC 8866, 5.7): address as written, TTL 0 to 255 (IPv4 multicast), group count."""
+
+    address: str
+    ttl: int | None = None
+    count: int = 1
+    address_type: str = "IP4"
+    number: int = field(default=0, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The value of its c= line."""
+        text = f"IN {self.address_type} {self.address}"
+        if self.ttl is not None:
+            text += f"/{self.ttl}"
+        return text if self.count == 1 else f"{text}/{self.count}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A run of lines: the session part or one media part."""
+
+    lines: tuple[Line, ...]
+    connections: tuple[Connection, ...]
+    attributes: tuple[Attribute, ...]
+
+    @property
+    def connection(self) -> Connection | None:
+        """The first c= line."""
+        return self.connections[0] if self.connections else None
+
+    def value(self, line_type: str) -> str | None:
+        """Value of the first line of this type, None without one."""
+        return next((line.value for line in self.lines if line.type == line_type), None)
+
+    def find(self, name: str) -> Attribute | None:
+        """The first attribute of this name, None without one."""
+        return next((each for each in self.attributes if each.name == name), None)
+
+    def find_all(self, name: str) -> tuple[Attribute, ...]:
+        """All attributes of this name in their order."""
+        return tuple(each for each in self.attributes if each.name == name)
+
+
+@dataclass(frozen=True)
+class MediaDescription(Section):
+    """An m= line and what follows it up to the next one (RFC 8866, 5.14)."""
+
+    media: str
+    port: int
+    port_count: int
+    protocol: str
+    formats: tuple[str, ...]
+
+    @property
+    def number(self) -> int:
+        """Line number of the m= line."""
+        return self.lines[0].number
+
+
+@dataclass(frozen=True)
+class SessionDescription(Section):
+    """A whole description: its session part (the fields of Section) and its media parts.
+
+    `origin` is None when o= is missing or has fewer than six fields: such a session cannot be
+    followed to a newer version.
+    """
+
+    origin: Origin | None
+    media: tuple[MediaDescription, ...]
+
+    @property
+    def name(self) -> str:
+        """The session name (s=), empty without one."""
+        return self.value("s") or ""
+
+    def all_lines(self) -> Iterator[Line]:
+        """Every line in the order of the text."""
+        yield from self.lines
+        for media in self.media:
+            yield from media.lines
+
+    def render(self, line_end: str | None = None) -> str:
+        """The text: exactly as parsed, or with every line ended by `line_end`."""
+        return "".join(
+            line.text + (line.end if line_end is None else line_end) for line in self.all_lines()
+        )
+
+
+def parse(text: str | bytes) -> SessionDescription:
+    """Read a session description.
+
+    Bytes are taken as UTF-8; others survive as surrogate escapes (RFC 8866 allows any charset).
+
+    Raises:
+        WireError: with the line number, when the text has no reading or is too long.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    if len(text) > MAX_BYTES:
+        raise WireError(f"session description longer than {MAX_BYTES} characters")
+    lines = [
+        Line(match[1], match[2], number)
+        for number, match in enumerate(_LINE.finditer(text), start=1)
+        if match[0]
+    ]
+    return from_lines(lines)
+
+
+def build(values: Iterable[tuple[str, str]], line_end: str = "\n") -> SessionDescription:
+    """A description from (letter, value) pairs; the counterpart of `parse` for what we write.
+
+    Raises:
+        WireError: when a pair makes no readable line, so a stray line feed never gets out.
+    """
+    lines = []
+    for number, (line_type, value) in enumerate(values, start=1):
+        if "\r" in value or "\n" in value:
+            raise WireError(f"line break inside the value of {line_type}=", number)
+        lines.append(Line(f"{line_type}={value}", line_end, number))
+    return from_lines(lines)
+
+
+def from_lines(lines: list[Line]) -> SessionDescription:
+    """Sort lines into session and media parts and read the structural ones.
+
+    Raises:
+        WireError: see `parse`.
+    """
+    if len(lines) > MAX_LINES:
+        raise WireError(f"more than {MAX_LINES} lines", MAX_LINES + 1)
+    sections: list[list[Line]] = [[]]
+    for line in lines:
+        _check(line)
+        if line.type == "m":
+            sections.append([])
+        sections[-1].append(line)
+    head = sections[0]
+    versions = [line for line in head if line.type == "v"]
+    if not versions:
+        raise WireError("no version line (v=0)", 1)
+    for line in versions:
+        if line.value != "0":
+            raise WireError(f"version {line.value!r} is not 0", line.number)
+    return SessionDescription(
+        tuple(head),
+        _connections(head),
+        _attributes(head),
+        origin=next((_origin(line) for line in head if line.type == "o"), None),
+        media=tuple(_media(section) for section in sections[1:]),
+    )
+
+
+def _check(line: Line) -> None:
+    text = line.text.strip(_BLANKS)
+    if not text:
+        return
+    if len(text) < 2 or text[1] != "=":
+        raise WireError(f"line {text[:40]!r} is not of the form letter=value", line.number)
+    if not ("a" <= text[0] <= "z"):
+        raise WireError(f"line type {text[0]!r} is not a letter from a to z", line.number)
+    if "\0" in text:
+        raise WireError("NUL inside a line", line.number)
+
+
+def number(text: str, what: str, line: int, highest: int | None = None) -> int:
+    """A decimal number without sign, at most 40 digits and at most `highest`.
+
+    Raises:
+        WireError: naming `what`, at `line`.
+    """
+    if not _NUMBER.fullmatch(text):
+        raise WireError(f"{what} {text[:40]!r} is not a number", line)
+    value = int(text)
+    if highest is not None and value > highest:
+        raise WireError(f"{what} {value} is above {highest}", line)
+    return value
+
+
+def _origin(line: Line) -> Origin | None:
+    fields = line.value.split()
+    if len(fields) < 6:
+        return None
+    if len(fields) > 6 and not _NUMBER.fullmatch(fields[2]):
+        # A user name with spaces: the five fields that matter are the last ones.
+        fields = [" ".join(fields[:-5]), *fields[-5:]]
+    return Origin(
+        username=fields[0],
+        session_id=fields[1],
+        version=number(fields[2], "session version in o=", line.number),
+        network_type=fields[3],
+        address_type=fields[4],
+        address=fields[5],
+    )
+
+
+def _connections(lines: Iterable[Line]) -> tuple[Connection, ...]:
+    return tuple(_connection(line) for line in lines if line.type == "c")
+
+
+def _connection(line: Line) -> Connection:
+    fields = line.value.split()
+    if len(fields) < 3 or fields[0].upper() != "IN":
+        raise WireError(f"connection {line.value[:60]!r} is not 'IN IP4 address'", line.number)
+    address_type = _ADDRESS_TYPES.get(fields[1].upper())
+    if address_type is None:
+        raise WireError(f"address type {fields[1][:20]!r} is neither IP4 nor IP6", line.number)
+    address, *numbers = fields[2].split("/")
+    if not address or len(numbers) > (2 if address_type == "IP4" else 1):
+        raise WireError(f"connection address {fields[2][:60]!r} is malformed", line.number)
+    ttl = None
+    if numbers and address_type == "IP4":
+        ttl = number(numbers.pop(0), "TTL in c=", line.number, 255)
+    count = number(numbers[0], "address count in c=", line.number, 65_535) if numbers else 1
+    return Connection(address, ttl, count, address_type, line.number)
+
+
+def _attributes(lines: Iterable[Line]) -> tuple[Attribute, ...]:
+    found = []
+    for line in lines:
+        if line.type == "a":
+            name, colon, value = line.value.partition(":")
+            found.append(Attribute(name.strip(), value.strip() if colon else None, line.number))
+    return tuple(found)
+
+
+def _media(lines: list[Line]) -> MediaDescription:
+    line = lines[0]
+    fields = line.value.split()
+    if len(fields) < 4:
+        raise WireError("m= has fewer than four fields (media port protocol format)", line.number)
+    port, slash, count = fields[1].partition("/")
+    return MediaDescription(
+        tuple(lines),
+        _connections(lines),
+        _attributes(lines),
+        media=fields[0],
+        port=number(port, "port in m=", line.number, 65_535),
+        port_count=number(count, "port count in m=", line.number, 65_535) if slash else 1,
+        protocol=fields[2],
+        formats=tuple(fields[3:]),
+    )
