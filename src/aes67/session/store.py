@@ -1,0 +1,108 @@
+"""Configuration and status on disk: read whole, written so that a power cut leaves old or new."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+MAX_FILE_BYTES = 16 << 20
+"""Largest file read: 64 sinks with descriptions of 64 KiB fit three times over."""
+
+
+def read(path: Path) -> bytes:
+    """The whole of a file.
+
+    Raises:
+        OSError: it cannot be read, or is larger than MAX_FILE_BYTES.
+    """
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise OSError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
+    return data
+
+
+def replace(path: Path, text: str) -> None:
+    """Replace a file's content: temporary file beside it, fsync, rename, fsync of the directory.
+
+    A symbolic link is followed, so that the file it names is replaced and not the link; owner and
+    mode stay. When the directory cannot be written, the file is overwritten in place if that can be
+    done: a configuration in /etc owned by the service's user is such a file.
+
+    Raises:
+        OSError: nothing was changed (in place: as far as the file system keeps its word).
+    """
+    path = path.resolve()
+    data = text.encode()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except FileExistsError:
+        temporary.unlink()
+        return replace(path, text)
+    except PermissionError:
+        return _overwrite(path, data)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            _keep_owner(path, file.fileno())
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_directory(path.parent)
+    return None
+
+
+def _keep_owner(path: Path, descriptor: int) -> None:
+    if path.exists():
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, path.stat().st_uid, path.stat().st_gid)
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    if not path.exists():
+        raise PermissionError(13, "Permission denied", str(path))
+    old = path.read_bytes()
+    with path.open("r+b") as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            file.truncate()
+        except OSError:
+            file.seek(0)
+            file.write(old)
+            raise
+
+
+def _sync_directory(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class FileStore:
+    """The store of a node: files, written on another thread so that nothing waits for a disk."""
+
+    def __init__(self, config_path: Path) -> None:
+        self._config_path = config_path
+
+    async def save_config(self, text: str) -> None:
+        """Replace the configuration file; raises OSError."""
+        await asyncio.to_thread(replace, self._config_path, text)
+
+    async def save_status(self, path: str, text: str) -> None:
+        """Replace the status file; raises OSError."""
+        await asyncio.to_thread(replace, Path(path), text)
