@@ -1,0 +1,246 @@
+"""The engine's end of the link to control: serves `engine.sock` on the engine's asyncio loop.
+
+One control at a time, a new one replaces the old one. A control that dies, hangs or talks nonsense
+changes nothing in the engine: a plan is applied whole or refused. Messages are described in
+docs/design.md, "Engine link".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import stat
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aes67.errors import Refused
+from aes67.net.seqpacket import Connection, Listener, Message, listen
+from aes67.shm.layout import (
+    BUS,
+    MAX_SINKS,
+    MAX_SOURCES,
+    SINK_ROW,
+    SOURCE_ROW,
+)
+
+if TYPE_CHECKING:
+    from aes67.engine.alsa import AlsaServer
+    from aes67.engine.engine import Engine
+    from aes67.engine.plan import Plan
+    from aes67.engine.timekeeper import Timekeeper
+
+log = logging.getLogger("aes67.link")
+
+LINK_VERSION = 1
+MESSAGE_BYTES_MAX = 1 << 18
+TABLE_BYTES = MAX_SOURCES * SOURCE_ROW.size + MAX_SINKS * SINK_ROW.size
+SNAPSHOT_SECONDS = 1.0
+
+
+class LinkServer:
+    """Serves control from `start` to `close`. All methods belong to the loop's thread."""
+
+    def __init__(self, engine: Engine, timekeeper: Timekeeper, alsa: AlsaServer) -> None:
+        self._engine = engine
+        self._timekeeper = timekeeper
+        self._alsa = alsa
+        self._tables = b""
+        self._serial = 0
+        self._bus_fd = -1
+        self._listener: Listener | None = None
+        self._control: Connection | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._apply_lock = asyncio.Lock()
+        self._handlers: dict[str, Callable[[dict[str, Any], Message], Awaitable[None]]] = {
+            "plan": self._plan,
+            "controls": self._controls,
+            "rate_refused": self._rate_refused,
+        }
+
+    def start(self, path: Path) -> None:
+        """Listen at `path`, mode 0600; errors as `net.seqpacket.listen`."""
+        self._listener = Listener(listen(path, mode=0o600), path, self._connected)
+        self._repeat_snapshot()
+
+    async def close(self) -> None:
+        """Disconnect control; a plan being applied is finished first."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._listener is not None:
+            self._listener.close()
+        if self._control is not None:
+            self._control.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def snapshot_changed(self) -> None:
+        """Send the clock's snapshot: to be called at each change of it."""
+        self._post("ptp", self._timekeeper.snapshot())
+
+    def pcms_changed(self) -> None:
+        """Send the list of PCMs."""
+        self._post("pcms", {"pcms": self._alsa.pcms()})
+
+    def controls_changed(self) -> None:
+        """Send volumes and switches: an application has changed them."""
+        self._post("controls", self._alsa.controls.to_json())
+
+    def request_rate(self, rate: int) -> bool:
+        """Ask control for a plan of this rate; False when there is no control."""
+        if self._control is None:
+            return False
+        self._post("rate_request", {"rate": rate})
+        return True
+
+    def _repeat_snapshot(self) -> None:
+        self.snapshot_changed()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(SNAPSHOT_SECONDS, self._repeat_snapshot)
+
+    def _post(
+        self, kind: str, fields: Mapping[str, object], descriptors: tuple[int, ...] = ()
+    ) -> None:
+        """Send to control, if there is one. Only the newest of a kind waits for a slow control."""
+        if self._control is not None:
+            data = json.dumps({"type": kind, **fields}).encode()
+            self._control.send(data, descriptors, key=kind)
+
+    def _connected(self, sock: socket.socket) -> None:
+        if self._control is not None:
+            log.info("a new control replaces the old one")
+            self._control.close()
+        self._control = Connection(sock, message_bytes=MESSAGE_BYTES_MAX, descriptors=1)
+        task = asyncio.create_task(self._serve(self._control))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, control: Connection) -> None:
+        self._greet()
+        try:
+            while (message := await control.receive()) is not None:
+                try:
+                    await self._handle(message)
+                finally:
+                    message.close()
+        except Exception:
+            log.exception("a program error closed the link to control")
+        finally:
+            control.close()
+            if self._control is control:
+                self._control = None
+
+    def _greet(self) -> None:
+        """What a control that has just connected needs to know."""
+        engine = self._engine
+        hello = {
+            "version": LINK_VERSION,
+            "generation": engine.generation,
+            "serial": self._serial,
+            "realtime": engine.realtime,
+            "warnings": list(engine.warnings),
+            "controls": self._alsa.controls.to_json() if self._alsa.controls_set else None,
+        }
+        self._post("hello", hello, (engine.clock.fd, engine.telemetry.fd))
+        self._send_bus()
+        self.snapshot_changed()
+        self.pcms_changed()
+
+    def _send_bus(self) -> None:
+        bus = self._engine.bus
+        if bus is None:
+            return
+        header = bus.view(BUS)[0]
+        fields = {name: int(header[name]) for name in ("rate", "channels", "frames")}
+        self._post("bus", fields, (bus.fd,))
+
+    async def _handle(self, message: Message) -> None:
+        try:
+            fields = json.loads(message.data)
+            handler = self._handlers[fields["type"]]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            log.warning("control sent something that is no message of ours")
+            return
+        await handler(fields, message)
+
+    async def _plan(self, fields: dict[str, Any], message: Message) -> None:
+        from aes67.engine.plan import Plan
+
+        serial = fields.get("serial")
+        try:
+            if isinstance(serial, bool) or not isinstance(serial, int) or serial < 1:
+                raise Refused("serial", serial, "must be a positive integer")
+            plan = Plan.from_json(fields)
+            tables = read_tables(message.descriptors)
+            async with self._apply_lock:
+                old_bus = self._engine.bus
+                await self._apply(plan, tables)
+                self._serial, self._tables = serial, tables
+        except Refused as refused:
+            self._post("refused", _refusal(serial, refused))
+            return
+        self._alsa.plan_applied()
+        if self._engine.bus is not old_bus:
+            self._send_bus()
+        self._post("applied", {"serial": serial})
+
+    async def _apply(self, plan: Plan, tables: bytes) -> None:
+        """Engine and clock take the plan, or neither does.
+
+        The engine's swap can be taken back without a trace, a clock's lock can't: so the clock is
+        last, but for the first plan, which the engine has no predecessor of.
+        """
+        before, tables_before = self._engine.plan, self._tables
+        if before is None:
+            await self._configure_clock(plan)
+            self._engine.apply(plan, tables)
+            return
+        self._engine.apply(plan, tables)
+        try:
+            await self._configure_clock(plan)
+        except Refused:
+            self._engine.apply(before, tables_before)
+            raise
+
+    async def _configure_clock(self, plan: Plan) -> None:
+        try:
+            await self._timekeeper.configure(plan.clock)
+        except OSError as error:
+            raise Refused("clock", plan.clock.interface, str(error)) from error
+
+    async def _controls(self, fields: dict[str, Any], _: Message) -> None:
+        try:
+            self._alsa.set_controls(self._alsa.controls.changed(fields))
+        except Refused as refused:
+            log.warning("control sent %s", refused)
+
+    async def _rate_refused(self, fields: dict[str, Any], _: Message) -> None:
+        self._alsa.rate_refused(str(fields.get("reason", "")))
+
+
+def read_tables(descriptors: tuple[int, ...]) -> bytes:
+    """A copy of the tables in the memory that came with a plan.
+
+    Raises:
+        Refused: there is no descriptor, or what is behind it is not exactly TABLE_BYTES of memory.
+    """
+    if len(descriptors) != 1:
+        raise Refused("tables", len(descriptors), "one descriptor must come with a plan")
+    status = os.fstat(descriptors[0])
+    if not stat.S_ISREG(status.st_mode) or status.st_size != TABLE_BYTES:
+        raise Refused("tables", status.st_size, f"must be {TABLE_BYTES} bytes of memory")
+    data = os.pread(descriptors[0], TABLE_BYTES, 0)
+    if len(data) != TABLE_BYTES:
+        raise Refused("tables", len(data), f"must be {TABLE_BYTES} bytes of memory")
+    return data
+
+
+def _refusal(serial: object, refused: Refused) -> dict[str, object]:
+    value = refused.value
+    if not isinstance(value, (str, int, float, bool, type(None))):
+        value = repr(value)
+    return {"serial": serial, "field": refused.field, "value": value, "rule": refused.rule}

@@ -1,0 +1,180 @@
+"""The engine process: puts the tick, the clock, the ALSA socket and the link together.
+
+`python -m aes67.engine.main --runtime-dir DIR`. It holds all real-time and network rights and
+knows neither HTTP nor configuration: what it does, control tells it over the link.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import resource
+import signal
+import stat
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from aes67.engine.alsa import AlsaServer, Hooks
+from aes67.engine.engine import Engine
+from aes67.engine.link import LinkServer
+from aes67.engine.timekeeper import Timekeeper
+from aes67.net.heartbeat import Heartbeat
+
+log = logging.getLogger("aes67.engine")
+
+LOCK_WAIT_SECONDS = 2.0
+"""A predecessor that is being ended by the kernel holds the lock a little longer."""
+AUDIO_GROUP = "audio"
+
+
+class StartError(Exception):
+    """Why the engine cannot start, in words for the user."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the engine until SIGTERM or SIGINT; the exit code: 0, or 1 when it cannot start."""
+    options = _parse(arguments)
+    logging.basicConfig(level=options.log_level.upper(), format="engine: %(levelname)s %(message)s")
+    try:
+        lock = lock_directory(options.runtime_dir)
+        try:
+            asyncio.run(_run(options))
+        finally:
+            os.close(lock)
+    except StartError as error:
+        print(f"aes67 engine: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def lock_directory(directory: Path) -> int:
+    """Make the runtime directory if need be and lock it for this process.
+
+    Returns:
+        A descriptor; the lock goes with it.
+
+    Raises:
+        StartError: the directory is not ours to use, or another engine runs in it.
+    """
+    try:
+        directory.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)
+        status = directory.stat()
+        if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
+            raise StartError(f"{directory} must belong to uid {os.geteuid()} and to nobody else")
+        lock = os.open(directory / "engine.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartError(f"cannot use {directory}: {error.strerror}") from error
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(lock)
+            raise StartError(
+                f"another engine (pid {holder}) runs in {directory}; "
+                "stop it or choose another --runtime-dir"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        return lock
+
+
+async def _run(options: argparse.Namespace) -> None:
+    heartbeat = Heartbeat()
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    _raise_descriptor_limit()
+    engine = Engine(priority=options.priority, lock_memory=not options.no_lock_memory)
+    engine.start()
+    for warning in engine.warnings:
+        log.warning("%s", warning)
+    try:
+        parts = _Parts(engine)
+        try:
+            parts.listen(options.runtime_dir, options.alsa_group)
+            heartbeat.ready()
+            log.info("running in %s", options.runtime_dir)
+            await stopped.wait()
+        except OSError as error:
+            raise StartError(f"cannot listen in {options.runtime_dir}: {error}") from error
+        finally:
+            heartbeat.close()
+            await parts.close()
+    finally:
+        engine.stop()
+
+
+class _Parts:
+    """Everything around the engine that lives on the loop, wired together."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._timekeeper = Timekeeper(engine.clock_page.publish, self._snapshot_changed)
+        hooks = Hooks(
+            request_rate=lambda rate: self._link.request_rate(rate),
+            pcms_changed=lambda: self._link.pcms_changed(),
+            controls_changed=lambda: self._link.controls_changed(),
+        )
+        self._alsa = AlsaServer(engine, hooks)
+        self._link = LinkServer(engine, self._timekeeper, self._alsa)
+
+    def listen(self, directory: Path, group: str) -> None:
+        """Open both sockets; OSError when one cannot be."""
+        self._link.start(directory / "engine.sock")
+        self._alsa.start(directory / "alsa.sock", mode=0o660 if group else 0o600, group=group)
+
+    async def close(self) -> None:
+        """Control first, so that it sees an engine that leaves and not PCMs that go one by one."""
+        await self._link.close()
+        await self._alsa.close()
+        await self._timekeeper.close()
+
+    def _snapshot_changed(self, *_: object) -> None:
+        self._link.snapshot_changed()
+        self._alsa.clock_changed()
+
+
+def _raise_descriptor_limit() -> None:
+    """Each application costs two descriptors, so the soft limit is raised to the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(1, f"{self.prog}: {message}\n")
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(prog="aes67.engine.main", description="The engine of aes67-daemon.")
+    parser.add_argument("--runtime-dir", type=Path, required=True, help="where its sockets are")
+    parser.add_argument(
+        "--priority", type=int, default=70, choices=range(1, 100), metavar="1..99",
+        help="SCHED_FIFO priority of the tick",
+    )
+    parser.add_argument(
+        "--alsa-group", default=AUDIO_GROUP if os.geteuid() == 0 else "",
+        help="group that may open the ALSA device, besides the user the engine runs as",
+    )
+    parser.add_argument("--no-lock-memory", action="store_true", help="do not lock memory")
+    parser.add_argument(
+        "--log-level", default="info", choices=("debug", "info", "warning", "error")
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

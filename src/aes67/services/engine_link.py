@@ -1,0 +1,331 @@
+"""Control's end of the link to the engine: an asyncio client of `engine.sock`.
+
+Connects, and connects again after the engine was restarted, and then sends the plan and the
+volumes in force by itself. Messages are described in docs/design.md, "Engine link".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aes67.errors import Refused, WireError
+from aes67.net.seqpacket import Connection, Message, connect
+from aes67.services.engine_memory import EngineMemory
+from aes67.shm.region import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SHRINK, Region, attach
+
+log = logging.getLogger("aes67.engine_link")
+
+LINK_VERSION = 1
+MESSAGE_BYTES_MAX = 1 << 18
+RETRY_SECONDS_MIN = 0.05
+RETRY_SECONDS_MAX = 0.5
+ANSWER_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What an engine says of itself.
+
+    `serial` is that of the table in force, 0 without one; `realtime` says whether the tick runs
+    with real-time priority; `controls` are the volumes, None when nobody has set any yet.
+    """
+
+    generation: int
+    serial: int
+    realtime: bool
+    warnings: tuple[str, ...]
+    controls: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What the link calls, on the loop; none of them may block."""
+
+    connected: Callable[[Hello], None] = lambda hello: None
+    disconnected: Callable[[], None] = lambda: None
+    ptp: Callable[[dict[str, Any]], None] = lambda snapshot: None
+    """The clock's snapshot, at each change and once a second."""
+    pcms: Callable[[list[dict[str, Any]]], None] = lambda pcms: None
+    controls: Callable[[dict[str, Any]], None] = lambda controls: None
+    """Volumes and switches, after an application changed them and after connecting."""
+    rate_request: Callable[[int], None] = lambda rate: None
+    """Answer by `apply` with a plan of that rate, or by `refuse_rate`."""
+    plan_refused: Callable[[Refused], None] = lambda refused: None
+    """A restarted engine does not take the plan its predecessor ran."""
+
+
+@dataclass
+class _Sent:
+    """A plan and, while somebody waits for the answer, where to put it."""
+
+    message: dict[str, Any]
+    tables: bytes
+    serial: int = 0
+    answer: asyncio.Future[None] | None = None
+
+
+class EngineLink:
+    """The link from `start` to `close`. All methods belong to the loop's thread.
+
+    Args:
+        path: of `engine.sock`.
+        callbacks: see Callbacks.
+    """
+
+    def __init__(self, path: Path, callbacks: Callbacks | None = None) -> None:
+        self.hello: Hello | None = None
+        """Of the engine connected now; None while there is none."""
+        self.bus: Region | None = None
+        """The capture bus, read-only."""
+        self._path = path
+        self._callbacks = callbacks or Callbacks()
+        self._connection: Connection | None = None
+        self._memory: EngineMemory | None = None
+        self._ready = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._serial = 0
+        self._abandoned: set[int] = set()
+        self._in_force: _Sent | None = None
+        self._waiting: _Sent | None = None
+        self._apply_lock = asyncio.Lock()
+        self._controls: dict[str, Any] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """True from an engine's hello to its end."""
+        return self.hello is not None
+
+    def start(self) -> None:
+        """Begin to connect, for ever."""
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Disconnect. The engine goes on with the plan it has."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._forget_engine()
+        if self._memory is not None:
+            self._memory.close()
+        if self.bus is not None:
+            self.bus.close()
+
+    async def wait_connected(self) -> Hello:
+        """Wait for an engine."""
+        await self._ready.wait()
+        assert self.hello is not None
+        return self.hello
+
+    async def apply(
+        self, plan: Mapping[str, Any], tables: bytes, *, within_seconds: float = ANSWER_SECONDS
+    ) -> None:
+        """Put a plan in force; it is sent again to each engine that is started later.
+
+        Args:
+            plan: the `plan` message; its serial is set here.
+            tables: source rows, then sink rows.
+            within_seconds: how long to wait for an engine and for its answer.
+
+        Raises:
+            Refused: by the engine, or because there is none or it does not answer; the plan
+                before stays the one that is sent to a new engine.
+        """
+        async with self._apply_lock:
+            sent = _Sent({**plan, "type": "plan"}, tables)
+            sent.answer = asyncio.get_running_loop().create_future()
+            self._waiting = sent
+            try:
+                async with asyncio.timeout(within_seconds):
+                    await self._ready.wait()
+                    if sent.serial == 0:
+                        self._send_plan(sent)
+                    await sent.answer
+                self._in_force = sent
+            except TimeoutError:
+                self._abandoned.add(sent.serial)
+                state = "does not answer" if self.connected else "is not running"
+                raise Refused("engine", str(self._path), f"the engine {state}") from None
+            finally:
+                sent.answer = None
+                self._waiting = None
+
+    def set_controls(self, controls: Mapping[str, Any]) -> None:
+        """Set volumes and switches; also of each engine that is started later."""
+        self._controls = dict(controls)
+        self._send({"type": "controls", **controls})
+
+    def restore_controls(self, controls: Mapping[str, Any]) -> None:
+        """Set volumes and switches of engines that have none of their own yet."""
+        self._controls = dict(controls)
+        if self.hello is not None and self.hello.controls is None:
+            self._send({"type": "controls", **controls})
+
+    def refuse_rate(self, reason: str) -> None:
+        """There will be no plan of the rate that was requested."""
+        self._send({"type": "rate_refused", "reason": reason})
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """Clock and counters, see EngineMemory.read; None before the first engine. Those of an
+        engine that has gone stand still until the next one is there."""
+        return None if self._memory is None else self._memory.read()
+
+    async def _run(self) -> None:
+        pause = RETRY_SECONDS_MIN
+        while True:
+            try:
+                sock = connect(self._path)
+            except OSError as error:
+                log.debug("%s: %s", self._path, error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, RETRY_SECONDS_MAX)
+                continue
+            self._connection = Connection(sock, message_bytes=MESSAGE_BYTES_MAX, descriptors=2)
+            pause = RETRY_SECONDS_MIN
+            try:
+                await self._listen(self._connection)
+            except WireError as error:
+                log.error("the engine at %s: %s", self._path, error)
+                pause = RETRY_SECONDS_MAX
+            except Exception:
+                log.exception("a program error closed the link to the engine")
+                pause = RETRY_SECONDS_MAX
+            finally:
+                was_connected = self.connected
+                self._forget_engine()
+            if was_connected:
+                log.warning("the engine has gone")
+                self._callbacks.disconnected()
+            await asyncio.sleep(pause)
+
+    def _forget_engine(self) -> None:
+        self._ready.clear()
+        self.hello = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._waiting is not None:
+            self._waiting.serial = 0  # whoever waits gets the answer of the next engine
+
+    async def _listen(self, connection: Connection) -> None:
+        handlers: dict[str, Callable[[dict[str, Any]], None]] = {
+            "applied": self._applied,
+            "refused": self._refused,
+            "ptp": lambda fields: self._callbacks.ptp(fields),
+            "pcms": lambda fields: self._callbacks.pcms(fields["pcms"]),
+            "controls": self._controls_changed,
+            "rate_request": lambda fields: self._callbacks.rate_request(fields["rate"]),
+        }
+        while (message := await connection.receive()) is not None:
+            try:
+                fields = json.loads(message.data)
+                kind = fields.pop("type")
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                message.close()
+                raise WireError(f"sent a message that is none of ours: {error}") from error
+            if kind == "hello":
+                self._greeted(fields, message)
+            elif kind == "bus":
+                self._new_bus(message)
+            elif kind in handlers:
+                message.close()
+                handlers[kind](fields)
+            else:
+                message.close()
+
+    def _greeted(self, fields: dict[str, Any], message: Message) -> None:
+        if fields.get("version") != LINK_VERSION or len(message.descriptors) != 2:
+            message.close()
+            raise WireError(f"speaks version {fields.get('version')!r}, not {LINK_VERSION}")
+        memory = EngineMemory(*message.descriptors)
+        if self._memory is not None:
+            self._memory.close()
+        self._memory = memory
+        hello = Hello(
+            generation=int(fields["generation"]),
+            serial=int(fields["serial"]),
+            realtime=bool(fields["realtime"]),
+            warnings=tuple(fields["warnings"]),
+            controls=fields.get("controls"),
+        )
+        self.hello = hello
+        self._serial = max(self._serial, hello.serial)
+        self._abandoned.clear()
+        self._restore(hello)
+        self._ready.set()
+        self._callbacks.connected(hello)
+        if hello.controls is not None:
+            self._controls_changed(hello.controls)
+
+    def _restore(self, hello: Hello) -> None:
+        """Bring the engine to where its predecessor was, if it is not there."""
+        if hello.controls is None and self._controls is not None:
+            self._send({"type": "controls", **self._controls})
+        if self._waiting is not None:
+            self._send_plan(self._waiting)
+        elif self._in_force is not None and hello.serial != self._in_force.serial:
+            self._send_plan(self._in_force)
+
+    def _new_bus(self, message: Message) -> None:
+        if len(message.descriptors) != 1:
+            message.close()
+            raise WireError("sent a bus without its memory")
+        if self.bus is not None:
+            self.bus.close()
+        self.bus = attach(message.descriptors[0])
+
+    def _applied(self, fields: dict[str, Any]) -> None:
+        sent = self._waiting
+        if sent is not None and fields["serial"] == sent.serial and sent.answer is not None:
+            if not sent.answer.done():
+                sent.answer.set_result(None)
+        elif fields["serial"] in self._abandoned and self._in_force is not None:
+            # A plan given up on was applied after all: back to the one that counts.
+            self._send_plan(self._in_force)
+
+    def _refused(self, fields: dict[str, Any]) -> None:
+        refused = Refused(fields["field"], fields["value"], fields["rule"])
+        sent = self._waiting
+        if sent is not None and fields["serial"] == sent.serial and sent.answer is not None:
+            if not sent.answer.done():
+                sent.answer.set_exception(refused)
+        elif self._in_force is not None and fields["serial"] == self._in_force.serial:
+            log.error("the engine refuses the plan in force: %s", refused)
+            self._callbacks.plan_refused(refused)
+
+    def _controls_changed(self, fields: dict[str, Any]) -> None:
+        self._controls = fields
+        self._callbacks.controls(fields)
+
+    def _send_plan(self, sent: _Sent) -> None:
+        self._serial += 1
+        sent.serial = self._serial
+        memory = _sealed_memory(sent.tables)
+        try:
+            self._send({**sent.message, "serial": sent.serial}, (memory,))
+        finally:
+            os.close(memory)
+
+    def _send(self, fields: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
+        if self._connection is not None and self.connected:
+            self._connection.send(json.dumps(fields).encode(), descriptors)
+
+
+def _sealed_memory(data: bytes) -> int:
+    """Descriptor of new memory with this content, sealed against resizing."""
+    fd = os.memfd_create("aes67-tables", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, len(data))
+        os.pwrite(fd, data, 0)
+        fcntl.fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
