@@ -43,9 +43,10 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "services": (ABOVE_ENGINE, {"numpy"}),
     "control": (ABOVE_ENGINE, {"numpy"}),
     "daemon": ({"errors"}, set()),
-    "selftest": ({"errors", "session", "alsa"}, {"numpy", "cffi"}),
+    "client": ({"errors"}, set()),
+    "selftest": ({"errors", "session", "alsa", "client"}, {"numpy", "cffi"}),
     "alsa": ({"errors"}, set()),
-    "cli": ({"errors", "session", "alsa"}, set()),
+    "cli": ({"errors", "session", "alsa", "client"}, set()),
     "aes67_api": (
         {"errors", "config", "session", "services", "control", "wire"},
         {"fastapi", "starlette", "uvicorn", "pydantic"},

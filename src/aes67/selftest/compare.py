@@ -75,6 +75,11 @@ class Comparator:
         return self._compared
 
     @property
+    def tail_frames(self) -> int:
+        """Frames seen after the end of the signal."""
+        return self._tail
+
+    @property
     def complete(self) -> bool:
         """Whether the whole length of the signal has been seen."""
         return self._compared >= self._signal.frames

@@ -1,0 +1,53 @@
+# Everything a user or a developer types. `make help` lists it.
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+PYTEST := .venv/bin/python -m pytest
+PLUGIN := alsa_plugin
+CFLAGS_STRICT := -std=c11 -Wall -Wextra -Wshadow -Werror -O2 -fPIC
+ARGS ?=
+
+.PHONY: help setup demo run test test-fast lint c-build bench validate header clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## system packages and .venv (prints the command to type where it may not install)
+	@packaging/setup.sh
+
+demo: setup ## play, carry as AES67, record, compare every sample, measure: under a minute
+	@$(PYTHON) -m aes67.selftest.demo $(ARGS)
+
+run: setup ## a daemon on loopback as grandmaster with a source and a sink, until Ctrl-C
+	@$(PYTHON) -m aes67.selftest.run $(ARGS)
+
+lint: setup ## ruff, mypy, clang-format, generated header
+	.venv/bin/ruff check
+	@mkdir -p build/typing && ln -sfn "$(CURDIR)/api" build/typing/aes67_api
+	.venv/bin/mypy
+	clang-format --dry-run --Werror $(PLUGIN)/*.[ch]
+	@$(PYTHON) -m aes67.shm.header | diff -u $(PLUGIN)/aes67_shm.h - \
+		|| { echo "aes67_shm.h is not what shm/layout.py says: run make header"; exit 1; }
+
+c-build: setup ## compile the plugin with every warning an error, gcc and clang
+	@for compiler in gcc clang; do for source in $(PLUGIN)/*.c; do \
+		$$compiler $(CFLAGS_STRICT) -fsyntax-only $$source || exit 1; \
+	done; done; echo "plugin compiles cleanly"
+
+test: lint c-build ## everything: lint, C build, all tests
+	$(PYTEST) $(ARGS)
+
+test-fast: lint c-build ## everything but the end-to-end tests
+	$(PYTEST) -m "not root" --ignore=tests/e2e $(ARGS)
+
+bench: setup ## benchmarks: one JSON line each, with facts about the machine
+	$(PYTHON) -m bench $(ARGS)
+
+validate: setup ## the full matrix, 60 s each, into docs/validation (hours; goes on where it stopped)
+	$(PYTHON) -m tests.e2e.validate $(ARGS)
+
+header: setup ## print alsa_plugin/aes67_shm.h from the one definition
+	$(PYTHON) -m aes67.shm.header > $(PLUGIN)/aes67_shm.h
+
+clean: ## remove what was built; .venv stays
+	rm -rf build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src api tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

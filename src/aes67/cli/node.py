@@ -1,0 +1,169 @@
+"""`aes67 status`, `aes67 ptp`, `aes67 config`: the daemon as a whole."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import Any
+
+from aes67.cli.output import facts, nanoseconds, paint, print_json, state, table
+from aes67.client import Client
+from aes67.errors import Refused
+
+Commands = Any  # argparse's subparsers action is generic in a private type
+
+
+def add_commands(commands: Commands, options: argparse.ArgumentParser) -> None:
+    """Add the commands of this file."""
+    status = commands.add_parser("status", parents=[options], help="what is going on")
+    status.set_defaults(run=show_status)
+
+    ptp = commands.add_parser("ptp", parents=[options], help="clock state, grandmaster, offset")
+    ptp.add_argument("--watch", action="store_true", help="print a line every second")
+    ptp.add_argument("--interval", type=seconds, default=1.0, help="seconds between lines")
+    ptp.add_argument("--count", type=int, default=0, help="end after so many lines (0: never)")
+    ptp.set_defaults(run=show_ptp)
+
+    config = commands.add_parser("config", parents=[options], help="settings of the daemon")
+    config.add_argument(
+        "changes", nargs="*", metavar="KEY=VALUE", help="settings to change; none: show them"
+    )
+    config.set_defaults(run=configure)
+
+
+def seconds(text: str) -> float:
+    """An interval: 0.05 s or more."""
+    value = float(text)
+    if not 0.05 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text}: between 0.05 and 3600 seconds")
+    return value
+
+
+def show_status(arguments: argparse.Namespace, client: Client) -> int:
+    """Print the snapshot the web page shows."""
+    status = client.get("/api/v1/status")
+    if arguments.json:
+        print_json(status)
+        return 0
+    engine, clock = status.get("engine", {}), status.get("clock", {})
+    running = "running" if engine.get("connected") else paint("not running", "31")
+    print(f"aes67 {status.get('version', '')}, engine {running}, clock {state(clock_word(clock))}")
+    for warning in engine.get("warnings") or []:
+        print(paint(f"! {warning}", "33"))
+    print()
+    print(facts(clock_facts(clock)))
+    print()
+    print(table(SOURCE_HEAD, [source_row(row) for row in status["sources"]]))
+    print()
+    print(table(SINK_HEAD, [sink_row(row) for row in status["sinks"]]))
+    print()
+    print(table(PCM_HEAD, [pcm_row(row) for row in status.get("pcms", [])]))
+    return 0
+
+
+SOURCE_HEAD = ("source", "name", "state", "address", "codec", "channels", "packets", "errors")
+SINK_HEAD = ("sink", "name", "state", "timing", "packets", "lost", "late", "silent", "note")
+PCM_HEAD = ("application", "direction", "process", "channels", "rate")
+
+
+def source_row(row: dict[str, Any]) -> tuple[object, ...]:
+    """A source as a line of a table."""
+    counters = row.get("counters") or {}
+    word = "sending" if counters.get("packets") else "not sending"
+    return (
+        row["id"], row["name"], word if row.get("enabled", True) else "disabled", row["address"],
+        row["codec"], len(row["map"]), counters.get("packets"),
+        counters.get("send_errors", 0) + counters.get("skipped_packets", 0),
+    )  # fmt: skip
+
+
+def sink_row(row: dict[str, Any]) -> tuple[object, ...]:
+    """A sink as a line of a table."""
+    flags, counters = row.get("flags") or {}, row.get("counters") or {}
+    word = "no packets"
+    if flags.get("receiving_rtp_packet"):
+        word = "silence" if flags.get("muted") else "audio"
+    return (
+        row["id"], row["name"], word, row.get("timing"), counters.get("packets"),
+        counters.get("lost"), counters.get("late"), counters.get("silent_frames"), row.get("note"),
+    )  # fmt: skip
+
+
+def pcm_row(row: dict[str, Any]) -> tuple[object, ...]:
+    """An open PCM as a line of a table."""
+    last = row["first"] + row["channels"] - 1
+    return (row["application"], row["direction"], row["pid"], f"{row['first']}-{last}", row["rate"])
+
+
+def clock_word(clock: dict[str, Any]) -> str:
+    """The clock's state in one word."""
+    return str(clock.get("state") or clock.get("status") or "unknown")
+
+
+def clock_facts(clock: dict[str, Any]) -> list[tuple[str, object]]:
+    """The clock in words and figures."""
+    rate = clock.get("rate_ppm")
+    return [
+        ("clock", clock_word(clock)),
+        ("mode", clock.get("mode")),
+        ("grandmaster", clock.get("gmid") or "none"),
+        ("domain", clock.get("domain")),
+        ("offset", nanoseconds(clock.get("offset_ns"))),
+        ("uncertainty", nanoseconds(clock.get("uncertainty_ns"))),
+        ("rate", "unknown" if rate is None else f"{rate:.3f} ppm"),
+        ("path delay", nanoseconds(clock.get("path_delay_ns"))),
+        ("reason", clock.get("reason")),
+    ]
+
+
+def show_ptp(arguments: argparse.Namespace, client: Client) -> int:
+    """Print the clock once, or a line every interval."""
+    if not arguments.watch:
+        clock = client.get("/api/v1/ptp")
+        if arguments.json:
+            print_json(clock)
+        else:
+            print(facts(clock_facts(clock)))
+        return 0
+    shown = 0
+    while True:
+        clock = client.get("/api/v1/ptp")
+        print(json.dumps(clock) if arguments.json else clock_line(clock), flush=True)
+        shown += 1
+        if shown == arguments.count:
+            return 0
+        time.sleep(arguments.interval)
+
+
+def clock_line(clock: dict[str, Any]) -> str:
+    """The clock in one line."""
+    return (
+        f"{state(clock_word(clock).ljust(8))}  {clock.get('gmid') or 'no grandmaster'}  "
+        f"offset {nanoseconds(clock.get('offset_ns'))}  "
+        f"3 sigma {nanoseconds(clock.get('uncertainty_ns'))}  "
+        f"delay {nanoseconds(clock.get('path_delay_ns'))}"
+    )
+
+
+def configure(arguments: argparse.Namespace, client: Client) -> int:
+    """Show the settings, or change those named."""
+    if arguments.changes:
+        client.patch("/api/v1/config", dict(setting(text) for text in arguments.changes))
+    config = client.get("/api/v1/config")
+    if arguments.json:
+        print_json(config)
+    elif not arguments.changes:
+        print(facts(sorted(config.items())))
+    return 0
+
+
+def setting(text: str) -> tuple[str, object]:
+    """Key and value of `KEY=VALUE`; a value is JSON where it can be read as such, else text."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise Refused("setting", text, "it looks like KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

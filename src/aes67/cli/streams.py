@@ -1,0 +1,264 @@
+"""`aes67 source` and `aes67 sink`: what we send and what we receive."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from aes67.cli.node import SINK_HEAD, SOURCE_HEAD, Commands, sink_row, source_row
+from aes67.cli.output import facts, print_json, table
+from aes67.client import Client
+from aes67.errors import Refused
+
+MAX_STREAMS = 64
+
+
+def add_commands(commands: Commands, options: argparse.ArgumentParser) -> None:
+    """Add the commands of this file."""
+    _add_source(commands.add_parser("source", help="streams we send"), options)
+    _add_sink(commands.add_parser("sink", help="streams we receive"), options)
+
+
+def _add_source(parser: argparse.ArgumentParser, options: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _simple(actions, options, "list", "all sources", list_sources)
+    add = actions.add_parser("add", parents=[options], help="send a stream")
+    add.add_argument("id", type=stream_id, nargs="?", help="0 to 63; default: the first free one")
+    add.add_argument("--name", help='name of the stream (default: "Source ID")')
+    _channels(add, "playback")
+    add.add_argument("--codec", choices=("L16", "L24", "AM824"), default="L24")
+    add.add_argument(
+        "--frames", type=int, default=48, help="frames in a packet (default 48: 1 ms at 48 kHz)"
+    )
+    add.add_argument("--address", default="", help="destination (default: the next multicast one)")
+    add.add_argument("--ttl", type=int, default=15)
+    add.add_argument("--dscp", type=int, default=34)
+    add.add_argument("--payload-type", type=int, default=98)
+    add.add_argument("--disabled", action="store_true", help="store it, do not send yet")
+    add.set_defaults(run=add_source)
+    _by_id(actions, options, "remove", "stop sending", remove_source)
+    _by_id(actions, options, "sdp", "the SDP a receiver needs", source_sdp)
+
+
+def _add_sink(parser: argparse.ArgumentParser, options: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _simple(actions, options, "list", "all sinks", list_sinks)
+    add = actions.add_parser("add", parents=[options], help="receive a stream")
+    add.add_argument("id", type=stream_id, nargs="?", help="0 to 63; default: the first free one")
+    add.add_argument("--name", help='name of the sink (default: "Sink ID")')
+    add.add_argument(
+        "--from",
+        dest="origin",
+        required=True,
+        metavar="SDP",
+        help="an SDP file, - for standard input, http:// or rtsp:// of one, or source:N for ours",
+    )
+    _channels(add, "capture")
+    add.add_argument(
+        "--delay", type=int, default=576, help="frames from timestamp to audio (default 576)"
+    )
+    add.add_argument(
+        "--ignore-refclk-gmid",
+        action="store_true",
+        help="receive although the stream names another grandmaster",
+    )
+    add.set_defaults(run=add_sink)
+    _by_id(actions, options, "remove", "stop receiving", remove_sink)
+    _by_id(actions, options, "status", "counters and flags of one sink", sink_status)
+
+
+def _simple(actions: Commands, options: argparse.ArgumentParser, *row: Any) -> Any:
+    name, words, run = row
+    parser = actions.add_parser(name, parents=[options], help=words)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _by_id(actions: Commands, options: argparse.ArgumentParser, *row: Any) -> None:
+    _simple(actions, options, *row).add_argument("id", type=stream_id, help="0 to 63")
+
+
+def _channels(parser: argparse.ArgumentParser, direction: str) -> None:
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--channels", type=int, help="how many, from --first on (default 2)")
+    group.add_argument(
+        "--map",
+        type=channel_map,
+        metavar="N,N,...",
+        help=f"device {direction} channel of each stream channel, such as 0,1 or 8-15",
+    )
+    parser.add_argument("--first", type=int, default=0, help="first device channel (default 0)")
+
+
+def stream_id(text: str) -> int:
+    """A stream number, 0 to 63."""
+    if not text.isdecimal() or int(text) >= MAX_STREAMS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no stream number; those are 0 to 63")
+    return int(text)
+
+
+def channel_map(text: str) -> list[int]:
+    """Channels of a list such as `0,1` or `8-15`."""
+    channels: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.strip().partition("-")
+        if not low.isdecimal() or (dash and not high.isdecimal()):
+            raise argparse.ArgumentTypeError(f"{text!r} is no list of channels such as 0,1 or 8-15")
+        first, last = int(low), int(high) if dash else int(low)
+        if last < first or last - first >= MAX_STREAMS:
+            raise argparse.ArgumentTypeError(f"{part!r}: the last is 0 to 63 above the first")
+        channels += range(first, last + 1)
+    return channels
+
+
+def _map(arguments: argparse.Namespace, default: int = 2) -> list[int]:
+    if arguments.map:
+        return list(arguments.map)
+    count = arguments.channels or default
+    if not 1 <= count <= MAX_STREAMS:
+        raise Refused("channels", count, "1 to 64")
+    return list(range(arguments.first, arguments.first + count))
+
+
+def _free(rows: list[dict[str, Any]]) -> int:
+    used = {row["id"] for row in rows}
+    free = [number for number in range(MAX_STREAMS) if number not in used]
+    if not free:
+        raise Refused("id", "-", "all 64 are in use; remove one first")
+    return free[0]
+
+
+def list_sources(arguments: argparse.Namespace, client: Client) -> int:
+    """Print all sources."""
+    rows = client.get("/api/v1/status")["sources"]
+    if arguments.json:
+        print_json(rows)
+    else:
+        print(table(SOURCE_HEAD, [source_row(row) for row in rows]))
+    return 0
+
+
+def list_sinks(arguments: argparse.Namespace, client: Client) -> int:
+    """Print all sinks."""
+    rows = client.get("/api/v1/status")["sinks"]
+    if arguments.json:
+        print_json(rows)
+    else:
+        print(table(SINK_HEAD, [sink_row(row) for row in rows]))
+    return 0
+
+
+def add_source(arguments: argparse.Namespace, client: Client) -> int:
+    """Create or replace a source."""
+    number = arguments.id
+    if number is None:
+        number = _free(client.get("/api/v1/status")["sources"])
+    source = {
+        "enabled": not arguments.disabled,
+        "name": arguments.name or f"Source {number}",
+        "io": "Audio Device",
+        "map": _map(arguments),
+        "max_samples_per_packet": arguments.frames,
+        "codec": arguments.codec,
+        "address": arguments.address,
+        "ttl": arguments.ttl,
+        "payload_type": arguments.payload_type,
+        "dscp": arguments.dscp,
+        "refclk_ptp_traceable": False,
+    }
+    client.put(f"/api/v1/sources/{number}", source)
+    return _report(arguments, client, f"/api/v1/sources/{number}", f"source {number} is set")
+
+
+def add_sink(arguments: argparse.Namespace, client: Client) -> int:
+    """Create or replace a sink."""
+    url, sdp = origin(arguments.origin, client)
+    number = arguments.id
+    if number is None:
+        number = _free(client.get("/api/v1/status")["sinks"])
+    channels = sdp_channels(sdp) if sdp else 2
+    sink = {
+        "name": arguments.name or f"Sink {number}",
+        "io": "Audio Device",
+        "use_sdp": bool(sdp),
+        "source": url,
+        "sdp": sdp,
+        "delay": arguments.delay,
+        "ignore_refclk_gmid": arguments.ignore_refclk_gmid,
+        "map": _map(arguments, default=channels),
+    }
+    client.put(f"/api/v1/sinks/{number}", sink)
+    return _report(arguments, client, f"/api/v1/sinks/{number}", f"sink {number} is set")
+
+
+def origin(text: str, client: Client) -> tuple[str, str]:
+    """(URL, SDP text) of `--from`; one of them is empty."""
+    if text.startswith("source:"):
+        number = text.removeprefix("source:")
+        if not number.isdecimal():
+            raise Refused("from", text, "source:N names one of our own sources, 0 to 63")
+        return "", str(client.get(f"/api/source/sdp/{number}"))
+    if text.startswith(("http://", "rtsp://")):
+        return text, ""
+    if text == "-":
+        return "", sys.stdin.read()
+    path = Path(text)
+    if not path.is_file():
+        raise Refused("from", text, "no such file, and neither source:N nor http:// nor rtsp://")
+    return "", path.read_text(encoding="utf-8", errors="replace")
+
+
+def sdp_channels(sdp: str) -> int:
+    """Channel count of the first rtpmap that names one; 2 when none does."""
+    for line in sdp.splitlines():
+        if line.startswith("a=rtpmap:"):
+            parts = line.split("/")
+            if len(parts) >= 3 and parts[2].strip().isdecimal():
+                return max(1, min(MAX_STREAMS, int(parts[2])))
+    return 2
+
+
+def _report(arguments: argparse.Namespace, client: Client, path: str, words: str) -> int:
+    if arguments.json:
+        print_json(client.get(path))
+    else:
+        print(words)
+    return 0
+
+
+def remove_source(arguments: argparse.Namespace, client: Client) -> int:
+    """Remove a source."""
+    client.delete(f"/api/v1/sources/{arguments.id}")
+    return 0
+
+
+def remove_sink(arguments: argparse.Namespace, client: Client) -> int:
+    """Remove a sink."""
+    client.delete(f"/api/v1/sinks/{arguments.id}")
+    return 0
+
+
+def source_sdp(arguments: argparse.Namespace, client: Client) -> int:
+    """Print a source's SDP."""
+    sdp = client.get(f"/api/source/sdp/{arguments.id}")
+    if arguments.json:
+        print_json({"id": arguments.id, "sdp": sdp})
+    else:
+        print(sdp, end="")
+    return 0
+
+
+def sink_status(arguments: argparse.Namespace, client: Client) -> int:
+    """Print one sink with its flags and counters."""
+    sink = client.get(f"/api/v1/sinks/{arguments.id}")
+    if arguments.json:
+        print_json(sink)
+        return 0
+    rows: list[tuple[str, object]] = [("sink", f"{sink['id']} {sink['name']}")]
+    rows += [(key, sink.get(key)) for key in ("timing", "delay", "note")]
+    rows.append(("flags", ", ".join(key for key, on in (sink.get("flags") or {}).items() if on)))
+    rows += list((sink.get("counters") or {}).items())
+    print(facts(rows))
+    return 0

@@ -1,0 +1,174 @@
+"""A daemon of its own for a self-test: own configuration, runtime directory, ALSA configuration.
+
+Nothing of the user's is read or written, and nothing is left when the block ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from aes67.alsa.configuration import private_configuration
+from aes67.client import ApiError, Client, Unreachable
+from aes67.errors import Aes67Error
+from aes67.selftest.place import tied_prefix
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+
+
+class SetupFailed(Aes67Error):
+    """The test could not be run; says what did not come up, with the daemon's last words."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What differs between daemons of different tests."""
+
+    rate: int = 48000
+    clock_mode: str = "gm"
+    interface: str = "lo"
+    device_channels: int = 64
+    extra: tuple[tuple[str, Any], ...] = ()
+
+
+class Node(AbstractContextManager["Node"]):
+    """`with Node(Settings()) as node:` runs an aes67-daemon until the block ends."""
+
+    def __init__(self, settings: Settings, port: int | None = None) -> None:
+        self.settings = settings
+        self._temporary = tempfile.TemporaryDirectory(prefix=f"aes67-selftest-{os.getpid()}-")
+        self.directory = Path(self._temporary.name)
+        self.runtime = self.directory / "run"
+        self.log = self.directory / "daemon.log"
+        self.port = port or free_port()
+        self.client = Client(f"http://127.0.0.1:{self.port}")
+        self.process: subprocess.Popen[bytes] | None = None
+        self.environment = dict(os.environ)
+
+    def __enter__(self) -> Node:
+        self.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+        alsa = self.directory / "asound.conf"
+        self.environment |= private_configuration(alsa, self.runtime / "alsa.sock")
+        self.environment["AES67_URL"] = self.client.url
+        config = self.directory / "daemon.conf"
+        config.write_text(json.dumps(self._configuration(), indent=2), encoding="utf-8")
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _configuration(self) -> dict[str, Any]:
+        return {
+            "http_port": self.port,
+            "interface_name": self.settings.interface,
+            "sample_rate": self.settings.rate,
+            "status_file": str(self.directory / "status.json"),
+            "syslog_proto": "none",
+            "mdns_enabled": False,
+            "clock_mode": self.settings.clock_mode,
+            "device_channels": self.settings.device_channels,
+            **dict(self.settings.extra),
+        }
+
+    def start(self) -> None:
+        """Start the daemon (again, after `stop`) and wait until its engine answers."""
+        command = [
+            *tied_prefix("TERM"), sys.executable, "-m", "aes67.daemon",
+            "-c", str(self.directory / "daemon.conf"), "--runtime-dir", str(self.runtime),
+        ]  # fmt: skip
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
+            )
+        self.wait("the engine", lambda: bool(self.status()["engine"]["connected"]))
+
+    def status(self) -> dict[str, Any]:
+        """The daemon's snapshot."""
+        status: dict[str, Any] = self.client.get("/api/v1/status")
+        return status
+
+    def wait(self, what: str, done: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until `done`; raise SetupFailed naming `what` when it takes too long."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                if done():
+                    return
+            except (Unreachable, ApiError):
+                pass
+            if self.process is not None and self.process.poll() is not None:
+                raise SetupFailed(f"the daemon ended by itself\n{self.last_words()}")
+            if time.monotonic() > deadline:
+                late = f"{what} did not come within {timeout_s:.0f} s"
+                raise SetupFailed(f"{late}\n{self.last_words()}")
+            time.sleep(0.05)
+
+    def wait_locked(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until the clock is locked."""
+
+        def locked() -> bool:
+            return bool(self.status()["clock"]["state"] == "locked")
+
+        self.wait("the clock's lock", locked, timeout_s)
+
+    def wait_receiving(self, sinks: int) -> None:
+        """Wait until that many sinks receive."""
+
+        def receiving() -> bool:
+            rows = self.status()["sinks"]
+            return sum(bool(row["counters"]["packets"]) for row in rows) >= sinks
+
+        self.wait(f"packets for {sinks} sink(s)", receiving)
+
+    def last_words(self, lines: int = 20) -> str:
+        """The end of the daemon's log."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def stop(self) -> int | None:
+        """End the daemon as systemd would; its exit code, None when it had to be killed."""
+        process, self.process = self.process, None
+        if process is None:
+            return None
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self._temporary.cleanup()
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at this moment."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,98 @@
+"""`make run`: a daemon on this host's loopback with a source and a sink ready, until Ctrl-C.
+
+It is the grandmaster of its own little network; where the ports of PTP are not permitted (no
+root), it runs on the local clock instead. Nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from aes67.errors import Aes67Error
+from aes67.selftest.audio import CANNOT_RUN, OK, set_up
+from aes67.selftest.node import Node, Settings
+from aes67.selftest.plan import case
+
+CHANNELS = 2
+
+
+def ptp_permitted() -> bool:
+    """Whether this user may bind the PTP event port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", 319))
+        except OSError:
+            return False
+    return True
+
+
+def instructions(node: Node, mode: str) -> str:
+    """What to type next."""
+    environment = " ".join(
+        f"{name}={node.environment[name]}" for name in ("ALSA_CONFIG_PATH",)
+    )
+    role = "as PTP grandmaster" if mode == "gm" else "on the local clock (PTP's ports need root)"
+    binary = Path(sys.executable).parent
+    return f"""\
+aes67-daemon runs on loopback {role}, with source 0 and sink 0 ({CHANNELS} channels, 48 kHz).
+
+In another terminal:
+
+  export {environment}
+  arecord -D aes67 -f S24_3LE -r 48000 -c {CHANNELS} recorded.wav &
+  aplay -D aes67 some.wav
+  speaker-test -D aes67 -c {CHANNELS} -t sine
+
+Look at it:
+
+  export AES67_URL={node.client.url}
+  {binary}/aes67 status
+  {binary}/aes67 ptp --watch
+  {node.client.url}/        the status page;  {node.client.url}/docs  the API
+
+Without the export, for every program: sudo {binary}/aes67 alsa install (then run aes67-daemon).
+Ctrl-C ends it and leaves nothing behind.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    options = argparse.ArgumentParser(prog="make run", description=__doc__)
+    options.add_argument("--port", type=int, default=8080, help="of the HTTP interface")
+    arguments = options.parse_args(argv)
+    mode = "gm" if ptp_permitted() else "free"
+    signal.signal(signal.SIGTERM, _interrupt)
+    settings = Settings(clock_mode=mode, device_channels=64)
+    try:
+        with Node(settings, port=arguments.port) as node:
+            wanted = case("S24_3LE", 48000, CHANNELS, "L24", "1ms")
+            set_up(node, wanted, wanted.relaxed_delay())
+            print(instructions(node, mode), flush=True)
+            while node.process is not None and node.process.poll() is None:
+                time.sleep(0.5)
+            print(f"make run: the daemon ended by itself\n{node.last_words()}", file=sys.stderr)
+            return CANNOT_RUN
+    except Aes67Error as problem:
+        print(f"make run: {problem}", file=sys.stderr)
+        return CANNOT_RUN
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return OK
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    sys.exit(main())

@@ -1,0 +1,212 @@
+"""The command line without a daemon: what it takes, what it refuses, how fast it answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aes67.cli import main as cli
+from aes67.cli.node import clock_line, setting
+from aes67.cli.output import facts, nanoseconds, table
+from aes67.cli.streams import channel_map, sdp_channels
+from aes67.errors import Refused
+
+NOBODY = "http://127.0.0.1:9"
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "aes67.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=os.environ | {"AES67_URL": NOBODY} | environment,
+        check=False,
+    )
+
+
+COMMANDS = (
+    ("status",),
+    ("source", "list"),
+    ("source", "add"),
+    ("source", "remove", "0"),
+    ("source", "sdp", "0"),
+    ("sink", "list"),
+    ("sink", "add", "--from", "source:0"),
+    ("sink", "remove", "0"),
+    ("sink", "status", "0"),
+    ("ptp",),
+    ("ptp", "--watch"),
+    ("config",),
+    ("config", "sample_rate=96000"),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids="-".join)
+def test_without_a_daemon_every_command_says_how_to_get_one(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["--url", NOBODY, *command]) == cli.NO_DAEMON
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"aes67: no daemon at {NOBODY}")
+    assert "aes67-daemon" in said.err
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (), ("nothing",), ("source",), ("source", "remove"), ("source", "remove", "64"),
+        ("source", "remove", "-1"), ("source", "remove", "x"), ("source", "add", "64"),
+        ("source", "add", "--codec", "MP3"), ("source", "add", "--map", "0,x"),
+        ("source", "add", "--map", "5-2"), ("source", "add", "--map", "0", "--channels", "1"),
+        ("sink", "add"), ("sink", "add", "99", "--from", "x"), ("sink", "status"),
+        ("ptp", "--interval", "0"), ("ptp", "--interval", "never"), ("alsa",), ("alsa", "break"),
+        ("status", "extra"), ("--json", "selftest"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_wrong_arguments_end_with_2_and_a_line_that_says_why(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(list(arguments))
+    assert caught.value.code == cli.USAGE
+    assert "error:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("sink", "add", "--from", "/no/such.sdp"), "no such file"),
+        (("sink", "add", "--from", "source:x"), "0 to 63"),
+        (("source", "add", "0", "--channels", "65"), "1 to 64"),
+        (("config", "rate"), "KEY=VALUE"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_needs_no_daemon_to_be_wrong_is_refused_without_one(
+    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["--url", NOBODY, *arguments]) == cli.FAILED
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "http://", "http://x:port", "https://127.0.0.1"])
+def test_an_address_that_is_none_is_named(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--url", url, "status"]) == cli.NO_DAEMON
+    assert url in capsys.readouterr().err
+
+
+def test_options_may_stand_on_either_side_of_the_command() -> None:
+    parser = cli.build_parser()
+    before = parser.parse_args(["--json", "--url", "http://a", "status"])
+    after = parser.parse_args(["status", "--json", "--url", "http://a"])
+    assert (before.json, before.url) == (after.json, after.url) == (True, "http://a")
+    assert not parser.parse_args(["status"]).json
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from aes67.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted(m for m in sys.modules if m.split('.')[0] in "
+        "('numpy','numba','pydantic','fastapi','cffi')), file=sys.stderr)"
+    )
+    fastest = 10.0
+    for _ in range(5):
+        begun = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+        )
+        fastest = min(fastest, time.monotonic() - begun)
+    assert "examples:" in done.stdout
+    assert done.stderr.strip() == "[]"
+    assert fastest < 0.2
+
+
+def test_version() -> None:
+    done = run("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("aes67 0.")
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m aes67.cli.main --help | head -n 1; exit ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "channels"),
+    [("0,1", [0, 1]), ("8-11", [8, 9, 10, 11]), ("3", [3]), ("1,0", [1, 0]), ("0-1,6", [0, 1, 6])],
+)
+def test_channel_lists(text: str, channels: list[int]) -> None:
+    assert channel_map(text) == channels
+
+
+@given(st.text(alphabet="0123456789,- x", max_size=12))
+def test_any_text_is_a_channel_list_or_refused(text: str) -> None:
+    import argparse
+
+    try:
+        found = channel_map(text)
+    except argparse.ArgumentTypeError:
+        return
+    assert found
+    assert all(channel >= 0 for channel in found)
+
+
+@given(st.text(max_size=200))
+def test_channels_of_any_sdp_are_1_to_64(sdp: str) -> None:
+    assert 1 <= sdp_channels(sdp) <= 64
+
+
+def test_channels_of_an_sdp() -> None:
+    assert sdp_channels("v=0\r\na=rtpmap:98 L24/48000/8\r\n") == 8
+    assert sdp_channels("v=0\na=rtpmap:98 L24/48000\n") == 2
+
+
+def test_settings_are_json_where_they_can_be() -> None:
+    assert setting("sample_rate=96000") == ("sample_rate", 96000)
+    assert setting("rate_follows_app=true") == ("rate_follows_app", True)
+    assert setting("custom_node_id=Studio A=1") == ("custom_node_id", "Studio A=1")
+    with pytest.raises(Refused):
+        setting("=1")
+
+
+def test_tables_are_aligned_and_plain_without_a_terminal() -> None:
+    text = table(("id", "name"), [(3, "Studio"), (12, None)])
+    assert text.splitlines() == ["id  name", " 3  Studio", "12  -"]
+    assert facts([("a", True), ("long", 2)]) == "a     yes\nlong  2"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(12, "12 ns"), (-1500, "-1.50 us"), (2_500_000, "2.500 ms"), (None, "unknown"),
+     (2**63 - 1, "unknown")],
+)  # fmt: skip
+def test_times_in_the_unit_that_reads_best(value: object, text: str) -> None:
+    assert nanoseconds(value) == text
+
+
+def test_a_clock_without_figures_still_prints() -> None:
+    assert "no grandmaster" in clock_line({"state": "unlocked"})
+    assert json.dumps(clock_line({}))
