@@ -32,7 +32,6 @@ from aes67.shm.layout import (
     CTL_PTP_LOCKED,
     EVENT_CONTROL,
     EVENT_RECONFIGURED,
-    MSG_CTL_READ,
     MSG_CTL_WRITE,
     MSG_FREE,
     MSG_HELLO,
@@ -205,6 +204,8 @@ class AlsaServer:
         try:
             if head.major != VERSION_MAJOR:
                 raise Denied(errno.EPROTONOSUPPORT)
+            if head.type not in messages.REPLY_TYPES:
+                raise WireError(f"unknown message type {head.type}", 8)
             if head.type == MSG_HELLO:
                 caps = await self._desk.hello(seat, messages.parse_hello(data))
                 return messages.build_caps(head.serial, caps), (self._engine.clock.fd,)
@@ -216,11 +217,9 @@ class AlsaServer:
             if head.type == MSG_FREE:
                 self._desk.release(seat)
                 return messages.build_reply(head), ()
-            if head.type in (MSG_CTL_READ, MSG_CTL_WRITE):
-                return self._control(client, head, messages.parse_control(data)), ()
+            return self._control(client, head, messages.parse_control(data)), ()
         except Denied as denied:
             return messages.build_reply(head, denied.number), ()
-        raise WireError(f"unknown message type {head.type}", 8)
 
     def _control(
         self, client: _Client, head: messages.Head, control: messages.Control
