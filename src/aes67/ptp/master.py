@@ -1,0 +1,137 @@
+"""The master side of a port: Announce, two-step Sync and Follow_Up, answers to Delay_Req."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aes67.clock.timebase import TAI_MINUS_UTC_S, Line
+from aes67.ptp.foreign import interval_ns
+from aes67.wire import ptp_header as h
+from aes67.wire.ptp_header import Header, PortIdentity
+from aes67.wire.ptp_messages import (
+    TIME_SOURCE_INTERNAL,
+    Announce,
+    Answer,
+    Message,
+    Quality,
+    Timed,
+)
+
+FREE_RUNNING = Quality(clock_class=248, accuracy=0xFE, variance=0xFFFF)
+"""Default class, accuracy unknown: a clock nobody has synchronised."""
+
+
+@dataclass(frozen=True, slots=True)
+class MasterConfig:
+    """What we announce; intervals as base-2 logarithms of seconds."""
+
+    identity: PortIdentity
+    domain: int
+    priority1: int
+    priority2: int
+    quality: Quality
+    log_announce: int
+    log_sync: int
+    log_delay_request: int
+
+
+class Master:
+    """Messages of the MASTER state; the port decides when it is in it."""
+
+    def __init__(self, config: MasterConfig) -> None:
+        self.config = config
+        self.next_announce_ns: int | None = None
+        self.next_sync_ns: int | None = None
+        self.announces = 0
+        self.syncs = 0
+        self.follow_ups = 0
+        self.unstamped = 0
+        self.delay_responses = 0
+        self._announce_sequence = 0
+        self._sync_sequence = 0
+
+    def start(self, now_ns: int) -> None:
+        """Announce and send Sync from now on."""
+        if self.next_announce_ns is None:
+            self.next_announce_ns = now_ns
+            self.next_sync_ns = now_ns
+
+    def stop(self) -> None:
+        """Fall silent."""
+        self.next_announce_ns = None
+        self.next_sync_ns = None
+
+    def due(self, now_ns: int, clock: Line) -> list[Message]:
+        """The Announce and Sync whose time has come; late ones are not made up for."""
+        messages: list[Message] = []
+        config = self.config
+        if self.next_announce_ns is not None and now_ns >= self.next_announce_ns:
+            self.next_announce_ns = _after(
+                self.next_announce_ns, interval_ns(config.log_announce, 1), now_ns
+            )
+            messages.append(self._announce())
+        if self.next_sync_ns is not None and now_ns >= self.next_sync_ns:
+            self.next_sync_ns = _after(self.next_sync_ns, interval_ns(config.log_sync), now_ns)
+            header = self._header(
+                h.SYNC, self._sync_sequence, config.log_sync, h.TWO_STEP | h.PTP_TIMESCALE
+            )
+            self._sync_sequence = (self._sync_sequence + 1) & 0xFFFF
+            self.syncs += 1
+            messages.append(Timed(header, max(clock.at(now_ns), 0)))
+        return messages
+
+    def follow_up(self, sequence: int, stamp_ns: int | None, clock: Line) -> Message | None:
+        """The precise time of a Sync that left at `stamp_ns` (None: no stamp came)."""
+        if stamp_ns is None:
+            self.unstamped += 1
+            return None
+        self.follow_ups += 1
+        header = self._header(h.FOLLOW_UP, sequence, self.config.log_sync, h.PTP_TIMESCALE)
+        return Timed(header, max(clock.at(stamp_ns), 0))
+
+    def delay_response(self, request: Timed, stamp_ns: int, clock: Line) -> Message:
+        """The answer to a Delay_Req received at `stamp_ns` (11.3.2: its correction goes along)."""
+        self.delay_responses += 1
+        header = Header(
+            message_type=h.DELAY_RESP,
+            source=self.config.identity,
+            sequence_id=request.header.sequence_id,
+            domain=self.config.domain,
+            flags=h.PTP_TIMESCALE,
+            correction=request.header.correction,
+            log_interval=self.config.log_delay_request,
+        )
+        return Answer(header, max(clock.at(stamp_ns), 0), request.header.source)
+
+    def _announce(self) -> Announce:
+        config = self.config
+        header = self._header(
+            h.ANNOUNCE, self._announce_sequence, config.log_announce, h.PTP_TIMESCALE
+        )
+        self._announce_sequence = (self._announce_sequence + 1) & 0xFFFF
+        self.announces += 1
+        return Announce(
+            header=header,
+            utc_offset=TAI_MINUS_UTC_S,
+            priority1=config.priority1,
+            quality=config.quality,
+            priority2=config.priority2,
+            grandmaster=config.identity.clock,
+            steps_removed=0,
+            time_source=TIME_SOURCE_INTERNAL,
+        )
+
+    def _header(self, kind: int, sequence: int, log_interval: int, flags: int) -> Header:
+        return Header(
+            message_type=kind,
+            source=self.config.identity,
+            sequence_id=sequence,
+            domain=self.config.domain,
+            flags=flags,
+            log_interval=log_interval,
+        )
+
+
+def _after(due_ns: int, interval: int, now_ns: int) -> int:
+    """The next instant of the grid after now."""
+    return due_ns + interval * ((now_ns - due_ns) // interval + 1)

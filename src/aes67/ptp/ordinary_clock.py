@@ -1,0 +1,227 @@
+"""A whole PTP clock without a socket: port, estimators, lock and media clock put together.
+
+Everything the engine publishes comes out of here, in virtual time as well as in real time: messages
+and stamps go in, messages, a mapping and a snapshot come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from aes67.clock.lock import LOCK_BELOW_NS, Lock, Sight, State
+from aes67.clock.media_clock import STEP_NS, MediaClock
+from aes67.clock.timebase import MS, UNKNOWN_NS, US, Line
+from aes67.ptp.foreign import ForeignMaster
+from aes67.ptp.port import Measured, Outgoing, Port, PortConfig
+from aes67.ptp.reasons import missing, silence
+
+PUBLISH_NS = 100 * MS
+FIRST_STEP_NS = 5 * US
+"""At the first lock nothing is heard yet: the media clock goes there at once."""
+
+
+class Mode(Enum):
+    """Where the time comes from."""
+
+    PTP_SLAVE = "ptp-slave"
+    GRANDMASTER = "gm"
+    FREE = "free"
+
+
+LOCAL_REASONS = {
+    Mode.FREE: "the local clock, no PTP",
+    Mode.GRANDMASTER: "grandmaster on the local clock",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """What the clock page says; `uncertainty_ns` is 3 sigma, UNKNOWN_NS if nobody knows."""
+
+    line: Line
+    epoch: int
+    session_epoch: int
+    state: State
+    uncertainty_ns: int
+
+
+class OrdinaryClock:
+    """One clock domain.
+
+    Args:
+        mode: where the time comes from.
+        config: of the port; None in mode FREE.
+        random: a number from 0 to 1 at each call.
+        now_ns: CLOCK_MONOTONIC_RAW.
+        local: the local clock's line, time to start from.
+        media: the media clock to go on with; None starts one on `local`.
+        interface: its name, for reasons.
+    """
+
+    def __init__(
+        self,
+        mode: Mode,
+        config: PortConfig | None,
+        random: Callable[[], float],
+        now_ns: int,
+        local: Line,
+        media: MediaClock | None = None,
+        interface: str = "",
+    ) -> None:
+        self.mode = mode
+        self.interface = interface
+        self.media = media or MediaClock(local)
+        self.lock = Lock(now_ns)
+        self.port = None if config is None else Port(config, random, now_ns, local)
+        self.followed: ForeignMaster | None = None
+        self.handovers = 0
+        self.started_ns = now_ns
+        self.measured_ns = 0
+        self._due_ns = now_ns
+        if mode is not Mode.PTP_SLAVE:
+            self._take_local(now_ns, local)
+
+    # -- the five verbs
+
+    def receive(self, data: bytes, source: str, now_ns: int, stamp_ns: int | None) -> None:
+        """Take one UDP payload; see `Port.receive`."""
+        if self.port is not None:
+            self.port.receive(data, source, now_ns, stamp_ns)
+            self._after_port(now_ns)
+
+    def sent(self, token: tuple[int, int], stamp_ns: int | None, now_ns: int) -> None:
+        """The transmit stamp of an event message; see `Port.sent`."""
+        if self.port is not None:
+            self.port.sent(token, stamp_ns)
+            self._after_port(now_ns)
+
+    def handle_timer(self, now_ns: int) -> None:
+        """Do what is due; renews the mapping in any case."""
+        if self.port is not None:
+            self.port.handle_timer(now_ns)
+        self._update(now_ns)
+
+    def next_deadline(self) -> int:
+        """When `handle_timer` wants to be called at the latest: never more than 100 ms away."""
+        if self.port is None:
+            return self._due_ns
+        return min(self._due_ns, self.port.next_deadline())
+
+    def outgoing(self) -> list[Outgoing]:
+        """Messages to send."""
+        return [] if self.port is None else self.port.outgoing()
+
+    # -- results
+
+    @property
+    def mapping(self) -> Mapping:
+        """What is to be published now."""
+        return Mapping(
+            self.media.line,
+            self.media.epoch,
+            self.media.session_epoch,
+            self.lock.state,
+            self.uncertainty_ns,
+        )
+
+    @property
+    def uncertainty_ns(self) -> int:
+        """3 sigma of the estimate, and what the media clock has still to slew."""
+        if self.mode is not Mode.PTP_SLAVE:
+            return 0
+        if self.followed is None or not self.lock.ever_locked:
+            return UNKNOWN_NS
+        sigma = self.followed.estimator.three_sigma_ns(self.media.line.raw_ns)
+        return min(sigma + abs(self.media.residual_ns), UNKNOWN_NS)
+
+    @property
+    def grandmaster(self) -> bytes | None:
+        """Identity of the grandmaster whose time this is; None while there is none."""
+        if self.mode is Mode.GRANDMASTER and self.port is not None:
+            return self.port.config.identity.clock
+        followed = self.followed
+        if followed is None or self.lock.state is State.UNLOCKED:
+            return None
+        if followed.announce is None:
+            return None
+        return followed.announce.grandmaster
+
+    # -- inside
+
+    def _take_local(self, now_ns: int, local: Line) -> None:
+        self.media.follow(now_ns, local)
+        self.media.locked()
+        self.lock.become(State.LOCKED, LOCAL_REASONS[self.mode], now_ns)
+        self._local = local
+        self._update(now_ns)
+
+    def _after_port(self, now_ns: int) -> None:
+        assert self.port is not None
+        for event in self.port.events():
+            if isinstance(event, Measured):
+                self.measured_ns = now_ns
+                self._due_ns = now_ns  # every measurement is published
+
+    def _update(self, now_ns: int) -> None:
+        self._due_ns = now_ns + PUBLISH_NS
+        if self.mode is Mode.PTP_SLAVE:
+            self._follow(now_ns)
+        else:
+            self.media.follow(now_ns, self._local)
+            if self.port is not None:
+                self.port.set_clock(self.media.line)
+
+    def _follow(self, now_ns: int) -> None:
+        assert self.port is not None
+        self._choose(now_ns)
+        followed = self.followed
+        was = self.lock.state
+        first = not self.lock.ever_locked
+        sight = self._sight(now_ns)
+        self.lock.update(sight)
+        state = self.lock.state
+        if followed is not None and state in (State.LOCKED, State.HOLDOVER):
+            fresh = was not in (State.LOCKED, State.HOLDOVER)
+            step_ns = FIRST_STEP_NS if fresh and first else STEP_NS
+            self.media.follow(now_ns, followed.estimator.line, step_ns=step_ns)
+            self.media.locked()
+        else:
+            self.media.coast(now_ns)
+        self.port.calibrated(state is State.LOCKED)
+        wanted = self.lock.next_deadline(now_ns)
+        if wanted is not None:
+            self._due_ns = min(self._due_ns, wanted)
+
+    def _choose(self, now_ns: int) -> None:
+        """Whose time to follow: while locked, a new master only once its estimate is good."""
+        assert self.port is not None
+        selected = self.port.selected
+        if selected is None or selected is self.followed:
+            return
+        locked = self.lock.state in (State.LOCKED, State.HOLDOVER)
+        if locked and selected.estimator.three_sigma_ns(now_ns) >= LOCK_BELOW_NS:
+            return
+        if self.followed is not None:
+            self.handovers += 1
+        self.followed = selected
+
+    def _sight(self, now_ns: int) -> Sight:
+        assert self.port is not None
+        followed = self.followed
+        why_not = missing(self.port, self.interface, now_ns, self.started_ns)
+        if followed is None:
+            return Sight(now_ns, UNKNOWN_NS, missing=why_not)
+        estimator = followed.estimator
+        locked = self.lock.state in (State.LOCKED, State.HOLDOVER)
+        error = self.media.error_ns(now_ns, estimator.line) if locked else 0
+        return Sight(
+            now_ns=now_ns,
+            three_sigma_ns=estimator.three_sigma_ns(now_ns),
+            first_data_ns=estimator.first_raw_ns,
+            missing=why_not,
+            silent=silence(self.port, followed, now_ns),
+            rate_ppm=estimator.rate_ppm,
+            jump_ns=error if abs(error) >= STEP_NS else 0,
+        )

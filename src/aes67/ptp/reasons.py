@@ -1,0 +1,86 @@
+"""Why the clock is not locked, in words a user can act on."""
+
+from __future__ import annotations
+
+from aes67.clock.timebase import NS
+from aes67.ptp.foreign import ForeignMaster
+from aes67.ptp.port import Port
+from aes67.wire.ptp_header import dashed
+
+RECENT_NS = 20 * NS
+SILENT_INTERVALS = 6
+SILENT_AT_LEAST_NS = NS
+UNFOLLOWED = 4
+UNANSWERED = 4
+
+
+def missing(port: Port, interface: str, now_ns: int, started_ns: int) -> str:
+    """Why there is nothing to lock to; empty when the selected master's time is being measured."""
+    master = port.selected
+    if master is None:
+        return _no_master(port, interface, now_ns, started_ns)
+    name = dashed(master.identity.clock)
+    estimator = master.estimator
+    if not estimator.syncs:
+        if master.unstamped:
+            return f"no receive timestamps for the Sync messages of {name}"
+        if master.unfollowed:
+            return f"no Follow_Up to the two-step Sync messages of {name}"
+        if master.absurd:
+            return f"the time {name} sends is out of range"
+        return f"no Sync from {name}"
+    if not estimator.delays:
+        if port.requests.unstamped and not port.requests.answered:
+            return "no transmit timestamps for our Delay_Req messages"
+        if port.requests.unanswered >= UNANSWERED:
+            return f"{name} does not answer Delay_Req ({port.requests.sent} sent)"
+        return f"measuring the path delay to {name}"
+    return ""
+
+
+def silence(port: Port, followed: ForeignMaster, now_ns: int) -> str:
+    """Why the master we follow counts as silent; empty when it is heard as it should be."""
+    name = dashed(followed.identity.clock)
+    if port.selected is None:
+        gone = (now_ns - followed.announces.last_ns) / NS
+        return f"no Announce from {name} for {gone:.1f} s"
+    if port.selected is not followed:
+        return f"taking over from {name} to {dashed(port.selected.identity.clock)}"
+    limit = max(SILENT_AT_LEAST_NS, SILENT_INTERVALS * followed.sync_interval_ns)
+    estimator = followed.estimator
+    if estimator.syncs and now_ns - followed.measured_ns > limit:
+        gone = (now_ns - followed.measured_ns) / NS
+        if followed.unfollowed >= UNFOLLOWED:
+            return f"no Follow_Up from {name} for {gone:.1f} s"
+        if now_ns - followed.syncs.last_ns <= limit:
+            return f"no usable Sync from {name} for {gone:.1f} s"
+        return f"no Sync from {name} for {gone:.1f} s"
+    return ""
+
+
+def _no_master(port: Port, interface: str, now_ns: int, started_ns: int) -> str:
+    domain = port.config.domain
+    where = f" on {interface}" if interface else ""
+    announcing = [m for m in port.table.masters.values() if m.announces.count]
+    recent = [m for m in announcing if now_ns - m.announces.last_ns <= RECENT_NS]
+    if recent:
+        newest = max(recent, key=lambda m: m.announces.last_ns)
+        name = dashed(newest.identity.clock)
+        if newest.announces.count == 1:
+            return f"one Announce from {name} in domain {domain}, a second one makes it a master"
+        gone = (now_ns - newest.announces.last_ns) / NS
+        return f"no Announce from {name} for {gone:.1f} s"
+    syncing = [m for m in port.table.masters.values() if now_ns - m.syncs.last_ns <= RECENT_NS]
+    if syncing and any(m.syncs.count for m in syncing):
+        name = dashed(syncing[0].identity.clock)
+        return f"Sync but no Announce from {name} in domain {domain}"
+    elsewhere = port.heard.elsewhere(domain, now_ns, RECENT_NS)
+    if elsewhere:
+        others = ", ".join(
+            f"{dashed(m.clock)} heard in domain {m.domain}" + (" (gPTP)" if m.major_sdo else "")
+            for m in elsewhere[:3]
+        )
+        return f"no Announce in domain {domain}{where}; master {others}"
+    if port.malformed and not any(port.received.values()):
+        return f"only malformed PTP messages{where}: {port.last_malformed}"
+    return f"no Announce in domain {domain}{where} for {(now_ns - started_ns) / NS:.0f} s"

@@ -1,0 +1,162 @@
+"""One snapshot of the clock for every reader: CLI, API, metrics, engine link. Values are JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aes67.clock.measurement import DELAY, SYNC
+from aes67.clock.timebase import NS, UNKNOWN_NS, rate_to_ppm
+from aes67.ptp.foreign import ForeignMaster
+from aes67.ptp.heard import HeardMaster
+from aes67.ptp.ordinary_clock import OrdinaryClock
+from aes67.ptp.port import Port
+from aes67.wire.ptp_header import MESSAGE_NAMES, PTP_TIMESCALE, TIME_TRACEABLE, dashed
+from aes67.wire.ptp_messages import Announce
+
+NO_CLOCK = bytes(8)
+
+
+def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
+    """The snapshot at `now_ns`; `null` is what nobody knows. Durations are in the key's unit."""
+    port = clock.port
+    grandmaster = clock.grandmaster
+    uncertainty = clock.uncertainty_ns
+    followed = clock.followed
+    estimator = followed.estimator if followed else None
+    known = estimator is not None and estimator.usable
+    return {
+        "mode": clock.mode.value,
+        "interface": clock.interface,
+        "state": clock.lock.state.name.lower(),
+        "reason": clock.lock.reason,
+        "state_seconds": round((now_ns - clock.lock.since_ns) / NS, 3),
+        "seconds_in": {k: round(v, 3) for k, v in clock.lock.seconds_in(now_ns).items()},
+        "state_changes": clock.lock.changes,
+        "gmid": dashed(grandmaster) if grandmaster else "",
+        "gmid_hex": grandmaster.hex() if grandmaster else "",
+        "grandmaster": _announced(followed) if grandmaster else None,
+        "master": str(followed.identity) if followed else None,
+        "offset_ns": -clock.media.residual_ns if known else None,
+        "residual_ns": round(estimator.residual_ns) if estimator and known else None,
+        "uncertainty_ns": None if uncertainty >= UNKNOWN_NS else uncertainty,
+        "rate_ppm": round(estimator.rate_ppm, 6) if estimator and known else 0.0,
+        "media_rate_ppm": round(rate_to_ppm(clock.media.line.rate_q40), 6),
+        "path_delay_ns": round(estimator.path_delay_ns) if estimator and known else None,
+        "jitter_ns": {
+            "sync": round(estimator.jitter_ns(SYNC)) if estimator else None,
+            "delay": round(estimator.jitter_ns(DELAY)) if estimator else None,
+        },
+        "steps": estimator.steps if estimator else 0,
+        "last_step_ns": round(estimator.last_step_ns) if estimator else 0,
+        "outliers": estimator.inflated if estimator else 0,
+        "handovers": clock.handovers,
+        "epoch": clock.media.epoch,
+        "session_epoch": clock.media.session_epoch,
+        **(_port(port, now_ns) if port else _no_port()),
+    }
+
+
+def _no_port() -> dict[str, Any]:
+    return {
+        "domain": None,
+        "port_identity": None,
+        "port_state": None,
+        "messages": {},
+        "masters": [],
+    }
+
+
+def _port(port: Port, now_ns: int) -> dict[str, Any]:
+    config = port.config
+    return {
+        "domain": config.domain,
+        "port_identity": str(config.identity),
+        "port_state": port.state.value,
+        "priority1": config.priority1,
+        "priority2": config.priority2,
+        "messages": {
+            "received": {MESSAGE_NAMES[k]: n for k, n in port.received.items() if n},
+            "malformed": port.malformed,
+            "other_domain": port.other_domain,
+            "other_profile": port.other_sdo,
+            "delay_req_sent": port.requests.sent,
+            "delay_req_answered": port.requests.answered,
+            "delay_req_unstamped": port.requests.unstamped,
+            "announce_sent": port.master.announces,
+            "sync_sent": port.master.syncs,
+            "follow_up_sent": port.master.follow_ups,
+            "sync_unstamped": port.master.unstamped,
+            "delay_resp_sent": port.master.delay_responses,
+        },
+        "masters": [
+            _master(port, heard, now_ns)
+            for heard in sorted(port.heard.masters.values(), key=lambda m: (m.domain, m.clock))
+        ],
+    }
+
+
+def _master(port: Port, heard: HeardMaster, now_ns: int) -> dict[str, Any]:
+    """One line of "who is there", with what was measured if it is in our domain."""
+    announce = heard.announce
+    entry: dict[str, Any] = {
+        "clock": dashed(heard.clock),
+        "domain": heard.domain,
+        "profile": "gptp" if heard.major_sdo else "ptp",
+        "address": heard.source,
+        "last_heard_seconds": round((now_ns - heard.last_ns) / NS, 3),
+        "messages": heard.messages,
+        "grandmaster": None,
+        "selected": False,
+        "qualified": False,
+    }
+    if announce is not None:
+        entry["grandmaster"] = _dataset(announce)
+    own = [m for m in port.table.masters.values() if m.identity.clock == heard.clock]
+    if heard.domain == port.config.domain and not heard.major_sdo and own:
+        entry |= _measured(own[0], port, now_ns)
+    return entry
+
+
+def _measured(master: ForeignMaster, port: Port, now_ns: int) -> dict[str, Any]:
+    estimator = master.estimator
+    sigma = estimator.three_sigma_ns(now_ns)
+    return {
+        "selected": port.selected is master,
+        "qualified": master.qualified(now_ns),
+        "port": master.identity.port,
+        "two_step": master.two_step,
+        "sync_interval_s": master.sync_interval_ns / NS,
+        "announce_interval_s": master.announce_interval_ns / NS,
+        "sync": master.syncs.count,
+        "sync_lost": master.syncs.lost,
+        "follow_up": master.follow_ups.count,
+        "announce": master.announces.count,
+        "announce_lost": master.announces.lost,
+        "delay_resp": master.delay_responses,
+        "unstamped": master.unstamped,
+        "uncertainty_ns": None if sigma >= UNKNOWN_NS else sigma,
+        "rate_ppm": round(estimator.rate_ppm, 6),
+        "path_delay_ns": round(estimator.path_delay_ns),
+    }
+
+
+def _announced(followed: ForeignMaster | None) -> dict[str, Any] | None:
+    if followed is None or followed.announce is None:
+        return None
+    return _dataset(followed.announce)
+
+
+def _dataset(announce: Announce) -> dict[str, Any]:
+    return {
+        "identity": dashed(announce.grandmaster),
+        "priority1": announce.priority1,
+        "priority2": announce.priority2,
+        "clock_class": announce.quality.clock_class,
+        "accuracy": announce.quality.accuracy,
+        "variance": announce.quality.variance,
+        "steps_removed": announce.steps_removed,
+        "utc_offset": announce.utc_offset,
+        "time_source": announce.time_source,
+        "ptp_timescale": bool(announce.header.flags & PTP_TIMESCALE),
+        "traceable": bool(announce.header.flags & TIME_TRACEABLE),
+    }
