@@ -10,6 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from aes67.shm.layout import MAX_DEVICE_CHANNELS, MAX_SINKS, MAX_SOURCES, MAX_STREAM_CHANNELS
 
+SOURCES = MAX_SOURCES
+SINKS = MAX_SINKS
+"""Ids are 0 to one below these."""
+
 NAME_BYTES = 63
 """A name is kept up to this many bytes of UTF-8, as the contract does."""
 

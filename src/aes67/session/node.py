@@ -46,7 +46,7 @@ class Engine(Protocol):
     def connected(self) -> bool:
         """Whether an engine is there."""
 
-    async def apply(self, plan: dict[str, Any], tables: bytes) -> None:
+    async def apply(self, plan: Mapping[str, Any], tables: bytes) -> None:
         """Put a plan in force; raises Refused, or ConnectionError when the engine goes away."""
 
 
@@ -85,6 +85,7 @@ class Node:
         self.clock = Clock()
         self.warnings: dict[str, str] = {}
         self.refusal: Refused | None = None
+        self.controls: Mapping[str, Any] | None = None
         self._engine, self._store, self._lock = engine, store, lock
         self._plan = plan(self.state)
         self._applied: Plan | None = None
@@ -311,6 +312,13 @@ class Node:
         for number in touched:
             self._tell(SourceChanged(number))
 
+    async def change_controls(self, controls: Mapping[str, Any]) -> None:
+        """Keep volumes and switches of the device in the status file."""
+        async with self._lock:
+            if controls != self.controls:
+                self.controls = dict(controls)
+                await self._save_status()
+
     async def engine_connected(self) -> None:
         """Give a new engine the state in force; a refusal is kept and shown."""
         async with self._lock:
@@ -356,6 +364,8 @@ class Node:
         if not path:
             return
         kept = status_object(self.sources.values(), self.sinks.values(), self.config)
+        if self.controls is not None:
+            kept["controls"] = self.controls
         try:
             await self._store.save_status(path, to_text(kept) + "\n")
             self.warnings.pop("status_file", None)

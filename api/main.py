@@ -1,0 +1,101 @@
+"""The control process: `python -m aes67_api.main -c FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from aes67.config.model import Config
+from aes67.control import logs
+from aes67.control.control import ConfigError, Control, load
+from aes67.session.events import ConfigChanged, Event
+from aes67_api.app import create
+from aes67_api.listener import Listener, PortBusy
+
+log = logging.getLogger("aes67.main")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT; the exit code: 0, or 1 when it cannot start."""
+    options = _parse(arguments)
+    logs.early()
+    try:
+        config = load(options.config, options.http_port)
+        asyncio.run(_run(options, config))
+    except (ConfigError, PortBusy) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _run(options: argparse.Namespace, config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    control = Control(config, options.config, options.runtime_dir)
+    listener = Listener(create(control), options.http_addr)
+    moves: set[asyncio.Task[None]] = set()
+
+    def happened(event: Event) -> None:
+        if isinstance(event, ConfigChanged) and "http_port" in event.keys:
+            task = asyncio.create_task(_move(listener, control))
+            moves.add(task)
+            task.add_done_callback(moves.discard)
+
+    await control.start()
+    try:
+        await listener.open(config.http_port)
+        control.node.subscribe(happened)
+        control.ready()
+        log.info("serving on port %d", listener.port)
+        await stop.wait()
+    finally:
+        await listener.close()
+        await control.close()
+
+
+async def _move(listener: Listener, control: Control) -> None:
+    """Serve on the port the configuration names now; where that fails, go on where we are."""
+    try:
+        await listener.open(control.node.config.http_port)
+        control.node.warnings.pop("http_port", None)
+    except PortBusy as error:
+        log.error("%s; still serving on port %d", error, listener.port)
+        control.node.warnings["http_port"] = f"{error}; still serving on port {listener.port}"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(1, f"{self.prog}: {message}\n")
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise ValueError(text)
+    return number
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(prog="aes67_api.main", description="The control process of aes67-daemon.")
+    parser.add_argument(
+        "-c", "--config", type=Path, default=Path("/etc/daemon.conf"), help="configuration file"
+    )
+    parser.add_argument("-a", "--http_addr", default="", help="address of the HTTP interface")
+    parser.add_argument("-p", "--http_port", type=_port, help="its port, instead of the file's")
+    parser.add_argument("--runtime-dir", type=Path, required=True, help="where the engine is")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Answers of /api/v1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SourceView(BaseModel):
+    """A source as it is: the contract's object, what only we know, and its counters."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: int
+    enabled: bool
+    name: str
+    io: str
+    max_samples_per_packet: int
+    codec: str
+    address: str = Field(description="destination in effect")
+    ttl: int
+    payload_type: int
+    dscp: int
+    refclk_ptp_traceable: bool
+    map: list[int]
+    framing: str
+    note: str = Field(description="what the user should know, in words")
+    counters: dict[str, int] = Field(description="of the engine; empty without one")
+
+
+class SinkView(BaseModel):
+    """A sink as it is: the contract's object, the stream it receives, flags and counters."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: int
+    name: str
+    io: str
+    use_sdp: bool
+    source: str
+    sdp: str
+    delay: int
+    ignore_refclk_gmid: bool
+    map: list[int]
+    timing: str = Field(description="direct, latched or async: in effect")
+    timing_reason: str
+    framing: str
+    note: str = Field(description="what the user should know, in words")
+    flags: dict[str, bool]
+    counters: dict[str, int] = Field(description="of the engine; empty without one")
+
+
+class EngineView(BaseModel):
+    """State of the engine process."""
+
+    connected: bool
+    realtime: bool = Field(description="the tick runs with real-time priority in locked memory")
+    warnings: list[str]
+    generation: int
+    rate: int = Field(description="rate of the device in Hz")
+    counters: dict[str, int]
+
+
+class PcmView(BaseModel):
+    """An application that has the device open."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Status(BaseModel):
+    """Everything at one moment."""
+
+    version: str
+    node_id: str
+    engine: EngineView
+    clock: dict[str, Any]
+    sources: list[SourceView]
+    sinks: list[SinkView]
+    pcms: list[PcmView]

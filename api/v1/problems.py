@@ -1,0 +1,73 @@
+"""Errors of /api/v1 as problem+json (RFC 9457) with the field, its value and the rule it breaks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+
+from aes67.config.tree import TreeError
+from aes67.errors import Refused
+from aes67.session.node import NOT_IN_USE
+
+
+class Problem(BaseModel):
+    """Why a request was refused; nothing has changed."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    field: str = ""
+    value: Any = None
+    rule: str = ""
+
+
+def problem(status: int, title: str, field: str, value: object, rule: str) -> Response:
+    """A problem as an answer."""
+    shown = value if isinstance(value, str | int | float | bool | None) else str(value)[:200]
+    body = Problem(
+        title=title,
+        status=status,
+        detail=f"{field} = {shown!r}: {rule}" if field else rule,
+        field=field,
+        value=shown,
+        rule=rule,
+    ).model_dump()
+    text = json.dumps(body, ensure_ascii=True, allow_nan=True)
+    return Response(text, status, media_type="application/problem+json")
+
+
+def of_refusal(request: Request, error: Exception) -> Response:
+    """404 for what does not exist, 503 without an engine, else 400."""
+    assert isinstance(error, Refused)
+    if error.field == "id" and error.rule == NOT_IN_USE:
+        return problem(404, "Not found", error.field, error.value, error.rule)
+    status = 503 if error.field == "engine" else 400
+    return problem(status, "Refused", error.field, error.value, error.rule)
+
+
+def of_validation(request: Request, error: Exception) -> Response:
+    """400 for a body or a path of a wrong type."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    rule = str(first["msg"]).removeprefix("Value error, ")
+    return problem(400, "Malformed request", field, first.get("input"), rule)
+
+
+def of_tree(request: Request, error: Exception) -> Response:
+    """400 for a value of a wrong type in a loosely typed body."""
+    assert isinstance(error, TreeError)
+    return problem(400, "Malformed request", error.key, None, error.text)
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "refused: field, value and rule"},
+    404: {"model": Problem, "description": "there is no such stream"},
+    503: {"model": Problem, "description": "the engine does not answer"},
+}
+"""OpenAPI of the errors."""

@@ -1,0 +1,333 @@
+"""The composition root of the control process: configuration, node, engine link; no HTTP.
+
+`load` reads the configuration, `start` takes the streams of the status file and looks for the
+engine for as long as it takes; everything else happens on calls and on what the engine tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+from aes67.config.model import Config
+from aes67.config.reading import from_text
+from aes67.config.tree import TreeError, parse
+from aes67.control import fetch, interfaces, logs
+from aes67.control.flags import flags, minimum_time_ms
+from aes67.control.script import StatusScript
+from aes67.control.snapshot import contract_clock, contract_ptp, sink_view, source_view
+from aes67.errors import Aes67Error, Refused
+from aes67.net.heartbeat import Heartbeat
+from aes67.services.engine_link import Callbacks, EngineLink, Hello
+from aes67.session.contract import read_status_object
+from aes67.session.events import ClockChanged, ConfigChanged, Event
+from aes67.session.model import Sink
+from aes67.session.network import Network
+from aes67.session.node import Clock, Node
+from aes67.session.store import FileStore, read
+
+log = logging.getLogger("aes67.control")
+
+NETWORK_SECONDS = 1.0
+RETRY_SECONDS = 2.0
+FLAG_WINDOW_S = 1.0
+
+
+class ConfigError(Aes67Error):
+    """The configuration file cannot be used; the text says why."""
+
+
+def load(path: Path, http_port: int | None = None) -> Config:
+    """Read the configuration file; `http_port` overrides the port in it.
+
+    Raises:
+        ConfigError: it cannot be read, or is no JSON.
+    """
+    try:
+        data = read(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"Fatal: error opening config file {path}: {reason}") from None
+    try:
+        reading = from_text(data)
+    except TreeError as error:
+        where = f" ({error.key})" if error.key and error.key not in error.text else ""
+        raise ConfigError(f"Configuration file {path} : {error.text}{where}") from None
+    for warning in reading.warnings:
+        log.warning("configuration file %s: %s", path, warning)
+    if http_port is None:
+        return reading.config
+    return reading.config.model_copy(update={"http_port": http_port})
+
+
+class Control:
+    """Everything of the control process but HTTP. All methods belong to the loop's thread."""
+
+    def __init__(self, config: Config, config_path: Path, runtime_dir: Path) -> None:
+        self.ptp: dict[str, Any] | None = None
+        """The engine's newest clock snapshot."""
+        self.pcms: list[dict[str, Any]] = []
+        self.controls: dict[str, Any] | None = None
+        self.link = EngineLink(
+            runtime_dir / "engine.sock",
+            Callbacks(
+                connected=self._connected,
+                disconnected=self._disconnected,
+                ptp=lambda snapshot: self._spawn(self._clock_changed(snapshot)),
+                pcms=self._pcms_changed,
+                controls=self._controls_changed,
+                rate_request=lambda rate: self._spawn(self._rate_requested(rate)),
+                plan_refused=self._plan_refused,
+            ),
+        )
+        store = FileStore(config_path)
+        self.node = Node(
+            config, Network(), self.link, store, asyncio.Lock(), start_s=int(time.time())
+        )
+        self.node.subscribe(self._happened)
+        self._script = StatusScript()
+        self._heartbeat = Heartbeat()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watch: asyncio.Task[None] | None = None
+        self._read_at: dict[int, dict[str, int]] = {}
+        self._windows: dict[int, tuple[float, dict[str, int], dict[str, int]]] = {}
+
+    async def start(self) -> None:
+        """Take over the status file and begin to look for the engine."""
+        if warning := logs.set_up(self.node.config):
+            log.warning("%s", warning)
+            self.node.warnings["log"] = warning
+        await self._look_at_network()
+        await self._load_status()
+        self.link.start()
+        self._watch = asyncio.create_task(self._watch_network())
+
+    def ready(self) -> None:
+        """Tell the parent that the process serves."""
+        self._heartbeat.ready()
+
+    async def close(self) -> None:
+        """Save the status and let go of the engine, which goes on with its plan."""
+        self._heartbeat.close()
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._script.close()
+        await self.node.save_status()
+        await self.link.close()
+
+    async def put_sink(self, sink: Sink) -> None:
+        """Add or replace a sink, fetching its description first if it says so.
+
+        Raises:
+            Refused: nothing has changed.
+        """
+        if not sink.use_sdp:
+            text = await fetch.fetch(sink.source)
+            sink = sink.model_copy(update={"sdp": text, "use_sdp": True})
+        await self.node.put_sink(sink)
+        self._read_at.pop(sink.id, None)
+
+    def sink_status(self, number: int) -> dict[str, Any]:
+        """The contract's status of a sink: flags latched since the last call, least time in ms.
+
+        Raises:
+            Refused: there is no such sink.
+        """
+        self.node.sink(number)
+        snapshot = self.link.snapshot() or {}
+        counters = snapshot.get("sinks", {}).get(number)
+        now_ns = snapshot.get("clock", {}).get("media_now_ns", 0)
+        found = flags(counters, self._read_at.get(number), now_ns)
+        if counters:
+            self._read_at[number] = counters
+        least = minimum_time_ms(counters, self.node.state.rate)
+        return {"sink_flags": found, "sink_min_time": least}
+
+    def ptp_status(self) -> dict[str, Any]:
+        """The contract's PTP status."""
+        return contract_ptp(self.node.clock, self.ptp)
+
+    def source_views(self) -> list[dict[str, Any]]:
+        """All sources with counters."""
+        counters = (self.link.snapshot() or {}).get("sources", {})
+        return [source_view(self.node, key, counters.get(key)) for key in self.node.sources]
+
+    def sink_views(self) -> list[dict[str, Any]]:
+        """All sinks with counters; their flags look back one to two seconds and latch nothing."""
+        snapshot = self.link.snapshot() or {}
+        counters = snapshot.get("sinks", {})
+        now_ns = snapshot.get("clock", {}).get("media_now_ns", 0)
+        return [
+            sink_view(self.node, key, counters.get(key), self._before(key, counters), now_ns)
+            for key in self.node.sinks
+        ]
+
+    def clock_view(self) -> dict[str, Any]:
+        """The engine's clock snapshot; without an engine, only that there is none."""
+        if self.ptp is None or not self.link.connected:
+            return {"state": "unlocked", "reason": "the engine is not running"}
+        return self.ptp
+
+    def status(self, version: str) -> dict[str, Any]:
+        """The whole snapshot."""
+        snapshot = self.link.snapshot() or {}
+        hello = self.link.hello
+        return {
+            "version": version,
+            "node_id": self.node.computed.node_id,
+            "engine": {
+                "connected": self.link.connected,
+                "realtime": bool(hello and hello.realtime),
+                "warnings": self.warnings(),
+                "generation": hello.generation if hello else 0,
+                "rate": self.node.state.rate,
+                "counters": snapshot.get("engine", {}),
+            },
+            "clock": self.clock_view() | {"page": snapshot.get("clock", {})},
+            "sources": self.source_views(),
+            "sinks": self.sink_views(),
+            "pcms": self.pcms if self.link.connected else [],
+        }
+
+    def warnings(self) -> list[str]:
+        """What the user should know, in sentences."""
+        found = list(self.link.hello.warnings) if self.link.hello else ["the engine is not running"]
+        if not self.node.state.network.address(self.node.config):
+            found.append(f"{self.node.config.interfaces[0]} has no IPv4 address: nothing is sent")
+        if self.node.refusal is not None:
+            found.append(f"the engine refuses the table: {self.node.refusal}")
+        return found + list(self.node.warnings.values())
+
+    # what the engine tells
+
+    def _connected(self, hello: Hello) -> None:
+        log.info("engine connected (generation %d)", hello.generation)
+        self._spawn(self.node.engine_connected())
+
+    def _disconnected(self) -> None:
+        self.pcms = []
+        self._spawn(self._clock_changed(None))
+
+    async def _clock_changed(self, snapshot: dict[str, Any] | None) -> None:
+        self.ptp = snapshot
+        clock = contract_clock(snapshot)
+        if snapshot is None and self.node.clock.status:
+            clock = Clock("unlocked", self.node.clock.gmid)
+        await self.node.change_clock(clock)
+
+    def _pcms_changed(self, pcms: list[dict[str, Any]]) -> None:
+        self.pcms = pcms
+
+    def _controls_changed(self, controls: dict[str, Any]) -> None:
+        if controls != self.controls:
+            self.controls = controls
+            self._spawn(self.node.change_controls(controls))
+
+    def _plan_refused(self, refused: Refused) -> None:
+        self.node.refusal = refused
+
+    async def _rate_requested(self, rate: int) -> None:
+        try:
+            if not self.node.config.rate_follows_app:
+                raise Refused("rate", rate, "rate_follows_app is off")
+            await self.node.change_rate(rate)
+        except Refused as refused:
+            log.warning("an application asked for %d Hz: %s", rate, refused)
+            self.link.refuse_rate(refused.rule)
+
+    # what happens here
+
+    def _happened(self, event: Event) -> None:
+        if isinstance(event, ClockChanged):
+            log.info("clock %s, grandmaster %s", event.status, event.gmid)
+            self._script.run(self.node.config.ptp_status_script, event.status)
+        if isinstance(event, ConfigChanged) and event.keys & {
+            "log_severity", "syslog_proto", "syslog_server",
+        }:
+            self.node.warnings.pop("log", None)
+            if warning := logs.set_up(self.node.config):
+                self.node.warnings["log"] = warning
+
+    async def _load_status(self) -> None:
+        name = self.node.config.status_file
+        if not name:
+            return
+        try:
+            tree = parse(await asyncio.to_thread(read, Path(name)))
+            sources, sinks, problems = read_status_object(tree, self.node.config)
+        except (OSError, TreeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            log.warning("status file %s: %s; starting without streams", name, reason)
+            return
+        problems += await self.node.restore(sources, sinks)
+        for problem in problems:
+            log.warning("status file %s: %s", name, problem)
+        controls = tree.get("controls")
+        if isinstance(controls, Mapping):
+            restored = _controls(controls)
+            self.node.controls = restored
+            self.link.restore_controls(restored)
+
+    async def _look_at_network(self) -> None:
+        try:
+            await self.node.change_network(interfaces.network())
+        except OSError as error:
+            log.error("the network interfaces cannot be read: %s", error)
+
+    async def _watch_network(self) -> None:
+        last_try = time.monotonic()
+        while True:
+            await asyncio.sleep(NETWORK_SECONDS)
+            before = self.node.state.network
+            await self._look_at_network()
+            if self.node.state.network != before:
+                log.info("network: %s", self.node.state.network.address(self.node.config) or "-")
+            now = time.monotonic()
+            if self.node.refusal and self.link.connected and now - last_try >= RETRY_SECONDS:
+                last_try = now
+                await self.node.engine_connected()
+
+    def _before(self, number: int, counters: Mapping[int, dict[str, int]]) -> dict[str, int] | None:
+        """Counters of a sink one to two windows ago, so that every reader sees the same flags."""
+        now = counters.get(number)
+        if now is None:
+            self._windows.pop(number, None)
+            return None
+        at, older, newer = self._windows.get(number, (0.0, now, now))
+        if time.monotonic() - at > FLAG_WINDOW_S:
+            older, newer, at = newer, now, time.monotonic()
+        self._windows[number] = (at, older, newer)
+        return older
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a program error in the control process", exc_info=task.exception())
+
+
+def _controls(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Volumes and switches of the status file; what is no number or switch is left out."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, bool):
+            found[key] = value
+        elif isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                found[key] = int(value)
+    return found

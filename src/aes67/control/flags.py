@@ -1,0 +1,66 @@
+"""The contract's sink flags, from counters: latched until read, as the kernel driver's were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+RECENT_NS = 100_000_000
+"""A packet this young counts as being received, even for a reader who came a moment ago."""
+
+GROWING = {
+    "rtp_seq_id_error": "sequence_errors",
+    "rtp_ssrc_error": "wrong_ssrc",
+    "rtp_payload_type_error": "wrong_payload_type",
+    "rtp_sac_error": "timestamp_errors",
+    "receiving_rtp_packet": "packets",
+    "some_muted": "",
+    "all_muted": "silent_frames",
+    "muted": "silent_frames",
+}
+"""Flag, in the contract's order: the counter whose growth since the last read sets it.
+
+`some_muted` says that one of two legs is missing while the other is heard, which is no event here:
+legs are merged sample by sample.
+"""
+
+NO_FLAGS = dict.fromkeys(GROWING, False)
+
+
+def flags(
+    counters: Mapping[str, int] | None, before: Mapping[str, int] | None, media_now_ns: int
+) -> dict[str, bool]:
+    """Flags of a sink from its counters now and at the last read.
+
+    Without counters (no engine yet) nothing is received and all is muted. Counters of another
+    identity, or of an engine started since, are compared with zero.
+    """
+    if not counters:
+        return NO_FLAGS | {"all_muted": True, "muted": True}
+    if before is None or before["identity"] != counters["identity"]:
+        before = {}
+    grown = {
+        flag: bool(name) and counters[name] > _base(before, counters, name)
+        for flag, name in GROWING.items()
+    }
+    recent = counters["packets"] > 0 and (
+        media_now_ns - counters["last_arrival_media_ns"] < RECENT_NS
+    )
+    grown["receiving_rtp_packet"] |= recent
+    silent = bool(counters["muted"])
+    grown["muted"] |= silent
+    grown["all_muted"] |= silent
+    return grown
+
+
+def _base(before: Mapping[str, int], now: Mapping[str, int], name: str) -> int:
+    """The counter at the last read; 0 if it has been reset since."""
+    base = before.get(name, 0)
+    return base if base <= now[name] else 0
+
+
+def minimum_time_ms(counters: Mapping[str, int] | None, rate: int) -> int:
+    """`sink_min_time`: least time in ms between a packet's arrival and its time due; 0 unknown."""
+    if not counters or not counters["packets"]:
+        return 0
+    frames = counters["margin_min_frames"]
+    return 0 if frames >= 2**62 else max(0, frames * 1000 // rate)
