@@ -38,7 +38,6 @@ log = logging.getLogger("aes67.link")
 LINK_VERSION = 1
 MESSAGE_BYTES_MAX = 1 << 18
 TABLE_BYTES = MAX_SOURCES * SOURCE_ROW.size + MAX_SINKS * SINK_ROW.size
-SNAPSHOT_SECONDS = 1.0
 
 
 class LinkServer:
@@ -50,11 +49,9 @@ class LinkServer:
         self._alsa = alsa
         self._tables = b""
         self._serial = 0
-        self._bus_fd = -1
         self._listener: Listener | None = None
         self._control: Connection | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
         self._apply_lock = asyncio.Lock()
         self._handlers: dict[str, Callable[[dict[str, Any], Message], Awaitable[None]]] = {
             "plan": self._plan,
@@ -65,12 +62,9 @@ class LinkServer:
     def start(self, path: Path) -> None:
         """Listen at `path`, mode 0600; errors as `net.seqpacket.listen`."""
         self._listener = Listener(listen(path, mode=0o600), path, self._connected)
-        self._repeat_snapshot()
 
     async def close(self) -> None:
         """Disconnect control; a plan being applied is finished first."""
-        if self._timer is not None:
-            self._timer.cancel()
         if self._listener is not None:
             self._listener.close()
         if self._control is not None:
@@ -78,9 +72,9 @@ class LinkServer:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def snapshot_changed(self) -> None:
-        """Send the clock's snapshot: to be called at each change of it."""
-        self._post("ptp", self._timekeeper.snapshot())
+    def snapshot_changed(self, snapshot: Mapping[str, object]) -> None:
+        """Send the clock's snapshot: to be called at each change of it and once a second."""
+        self._post("ptp", snapshot)
 
     def pcms_changed(self) -> None:
         """Send the list of PCMs."""
@@ -96,11 +90,6 @@ class LinkServer:
             return False
         self._post("rate_request", {"rate": rate})
         return True
-
-    def _repeat_snapshot(self) -> None:
-        self.snapshot_changed()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(SNAPSHOT_SECONDS, self._repeat_snapshot)
 
     def _post(
         self, kind: str, fields: Mapping[str, object], descriptors: tuple[int, ...] = ()
@@ -147,7 +136,7 @@ class LinkServer:
         }
         self._post("hello", hello, (engine.clock.fd, engine.telemetry.fd))
         self._send_bus()
-        self.snapshot_changed()
+        self.snapshot_changed(self._timekeeper.snapshot())
         self.pcms_changed()
 
     def _send_bus(self) -> None:

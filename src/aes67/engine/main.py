@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from aes67.engine.alsa import AlsaServer, Hooks
 from aes67.engine.engine import Engine
@@ -140,8 +140,8 @@ class _Parts:
         await self._alsa.close()
         await self._timekeeper.close()
 
-    def _snapshot_changed(self, *_: object) -> None:
-        self._link.snapshot_changed()
+    def _snapshot_changed(self, snapshot: dict[str, Any]) -> None:
+        self._link.snapshot_changed(snapshot)
         self._alsa.clock_changed()
 
 

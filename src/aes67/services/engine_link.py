@@ -28,6 +28,8 @@ MESSAGE_BYTES_MAX = 1 << 18
 RETRY_SECONDS_MIN = 0.05
 RETRY_SECONDS_MAX = 0.5
 ANSWER_SECONDS = 10.0
+RESEND_SECONDS = 0.1
+"""A new engine gets the last plan again unless whoever is called back sends one of his own."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,12 @@ class Callbacks:
 
 @dataclass
 class _Sent:
-    """A plan and, while somebody waits for the answer, where to put it."""
+    """A plan, its serial at the engine it was last sent to, and where the first answer goes."""
 
     message: dict[str, Any]
     tables: bytes
+    answer: asyncio.Future[None]
     serial: int = 0
-    answer: asyncio.Future[None] | None = None
 
 
 class EngineLink:
@@ -92,9 +94,8 @@ class EngineLink:
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._serial = 0
-        self._abandoned: set[int] = set()
-        self._in_force: _Sent | None = None
-        self._waiting: _Sent | None = None
+        self._wanted: _Sent | None = None
+        self._resend: asyncio.TimerHandle | None = None
         self._apply_lock = asyncio.Lock()
         self._controls: dict[str, Any] | None = None
 
@@ -127,35 +128,34 @@ class EngineLink:
     async def apply(
         self, plan: Mapping[str, Any], tables: bytes, *, within_seconds: float = ANSWER_SECONDS
     ) -> None:
-        """Put a plan in force; it is sent again to each engine that is started later.
+        """Put a plan in force.
+
+        Unless it is refused, it is the one sent to an engine that is started later and gets no
+        other within RESEND_SECONDS.
 
         Args:
             plan: the `plan` message; its serial is set here.
             tables: source rows, then sink rows.
-            within_seconds: how long to wait for an engine and for its answer.
+            within_seconds: how long to wait for the answer.
 
         Raises:
-            Refused: by the engine, or because there is none or it does not answer; the plan
-                before stays the one that is sent to a new engine.
+            Refused: by the engine; the plan before stays in force.
+            ConnectionError: there is no engine, or it went away before it answered.
+            TimeoutError: it did not answer in time.
         """
         async with self._apply_lock:
-            sent = _Sent({**plan, "type": "plan"}, tables)
-            sent.answer = asyncio.get_running_loop().create_future()
-            self._waiting = sent
+            if not self.connected:
+                raise ConnectionError(f"no engine at {self._path}")
+            answer = asyncio.get_running_loop().create_future()
+            sent = _Sent({**plan, "type": "plan"}, tables, answer)
+            before, self._wanted = self._wanted, sent
+            self._send_plan(sent)
             try:
                 async with asyncio.timeout(within_seconds):
-                    await self._ready.wait()
-                    if sent.serial == 0:
-                        self._send_plan(sent)
-                    await sent.answer
-                self._in_force = sent
-            except TimeoutError:
-                self._abandoned.add(sent.serial)
-                state = "does not answer" if self.connected else "is not running"
-                raise Refused("engine", str(self._path), f"the engine {state}") from None
-            finally:
-                sent.answer = None
-                self._waiting = None
+                    await answer
+            except Refused:
+                self._wanted = before
+                raise
 
     def set_controls(self, controls: Mapping[str, Any]) -> None:
         """Set volumes and switches; also of each engine that is started later."""
@@ -208,11 +208,13 @@ class EngineLink:
     def _forget_engine(self) -> None:
         self._ready.clear()
         self.hello = None
+        if self._resend is not None:
+            self._resend.cancel()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._waiting is not None:
-            self._waiting.serial = 0  # whoever waits gets the answer of the next engine
+        if self._wanted is not None and not self._wanted.answer.done():
+            self._wanted.answer.set_exception(ConnectionError("the engine has gone"))
 
     async def _listen(self, connection: Connection) -> None:
         handlers: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -257,21 +259,15 @@ class EngineLink:
         )
         self.hello = hello
         self._serial = max(self._serial, hello.serial)
-        self._abandoned.clear()
-        self._restore(hello)
+        if hello.controls is None and self._controls is not None:
+            self._send({"type": "controls", **self._controls})
+        if self._wanted is not None and hello.serial != self._wanted.serial:
+            loop = asyncio.get_running_loop()
+            self._resend = loop.call_later(RESEND_SECONDS, self._send_plan, self._wanted)
         self._ready.set()
         self._callbacks.connected(hello)
         if hello.controls is not None:
             self._controls_changed(hello.controls)
-
-    def _restore(self, hello: Hello) -> None:
-        """Bring the engine to where its predecessor was, if it is not there."""
-        if hello.controls is None and self._controls is not None:
-            self._send({"type": "controls", **self._controls})
-        if self._waiting is not None:
-            self._send_plan(self._waiting)
-        elif self._in_force is not None and hello.serial != self._in_force.serial:
-            self._send_plan(self._in_force)
 
     def _new_bus(self, message: Message) -> None:
         if len(message.descriptors) != 1:
@@ -282,29 +278,28 @@ class EngineLink:
         self.bus = attach(message.descriptors[0])
 
     def _applied(self, fields: dict[str, Any]) -> None:
-        sent = self._waiting
-        if sent is not None and fields["serial"] == sent.serial and sent.answer is not None:
-            if not sent.answer.done():
-                sent.answer.set_result(None)
-        elif fields["serial"] in self._abandoned and self._in_force is not None:
-            # A plan given up on was applied after all: back to the one that counts.
-            self._send_plan(self._in_force)
+        sent = self._wanted
+        if sent is not None and fields["serial"] == sent.serial and not sent.answer.done():
+            sent.answer.set_result(None)
 
     def _refused(self, fields: dict[str, Any]) -> None:
         refused = Refused(fields["field"], fields["value"], fields["rule"])
-        sent = self._waiting
-        if sent is not None and fields["serial"] == sent.serial and sent.answer is not None:
-            if not sent.answer.done():
-                sent.answer.set_exception(refused)
-        elif self._in_force is not None and fields["serial"] == self._in_force.serial:
+        sent = self._wanted
+        if sent is None or fields["serial"] != sent.serial:
+            return
+        if sent.answer.done():
             log.error("the engine refuses the plan in force: %s", refused)
             self._callbacks.plan_refused(refused)
+        else:
+            sent.answer.set_exception(refused)
 
     def _controls_changed(self, fields: dict[str, Any]) -> None:
         self._controls = fields
         self._callbacks.controls(fields)
 
     def _send_plan(self, sent: _Sent) -> None:
+        if self._resend is not None:
+            self._resend.cancel()
         self._serial += 1
         sent.serial = self._serial
         memory = _sealed_memory(sent.tables)

@@ -1,0 +1,122 @@
+"""Compiles every kernel of the engine now, so that no start has to wait for it.
+
+`aes67 warmup`, for installers and images: runs each compiled part once, with the real signatures
+and without touching the network, and says how much was compiled and how much was there already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one part took: machine code compiled and loaded, in functions, and seconds."""
+
+    part: str
+    compiled: int
+    loaded: int
+    seconds: float
+
+
+def warm_clock() -> None:
+    """The clock's estimator."""
+    from aes67.clock.estimator import warm
+
+    warm()
+
+
+def warm_tick() -> None:
+    """The tick with everything it calls: it runs for a moment, without a socket."""
+    from aes67.engine.engine import Engine
+
+    engine = Engine(lock_memory=False)
+    engine.start()
+    engine.stop()
+
+
+PARTS: dict[str, Callable[[], None]] = {"clock": warm_clock, "tick": warm_tick}
+
+
+def dispatchers() -> Iterator[Any]:
+    """Every compiled function of the modules loaded so far, once each."""
+    from numba.core.dispatcher import Dispatcher
+
+    seen = set()
+    for name, module in list(sys.modules.items()):
+        if name == "aes67" or name.startswith("aes67."):
+            for value in list(vars(module).values()):
+                if isinstance(value, Dispatcher) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield value
+
+
+def counts() -> tuple[int, int]:
+    """(compiled, loaded from the cache) so far in this process, over all functions."""
+    compiled = loaded = 0
+    for dispatcher in dispatchers():
+        compiled += sum(dispatcher.stats.cache_misses.values())
+        loaded += sum(dispatcher.stats.cache_hits.values())
+    return compiled, loaded
+
+
+def run(report: Callable[[Step], None]) -> list[Step]:
+    """Run all parts; `report` is called after each."""
+    steps = []
+    compiled, loaded = counts()
+    for part, warm in PARTS.items():
+        began = time.monotonic()
+        warm()
+        after = counts()
+        step = Step(part, after[0] - compiled, after[1] - loaded, time.monotonic() - began)
+        compiled, loaded = after
+        report(step)
+        steps.append(step)
+    return steps
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0."""
+    parser = argparse.ArgumentParser(
+        prog=os.environ.get("AES67_PROGRAM", "aes67.engine.warmup"),
+        description="Compile everything now, so that no start of the daemon waits for it.",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    options = parser.parse_args(arguments)
+
+    def report(step: Step) -> None:
+        if not options.json:
+            print(
+                f"{step.part:8} compiled {step.compiled:3}, from cache {step.loaded:3},"
+                f" {step.seconds:6.2f} s",
+                flush=True,
+            )
+
+    import aes67.jit  # names the cache
+
+    assert aes67.jit
+    cache = os.environ.get("NUMBA_CACHE_DIR", "")
+    if not options.json:
+        print(f"cache    {cache or 'chosen by Numba'}", flush=True)
+    steps = run(report)
+    if options.json:
+        result = {
+            "cache": cache,
+            "compiled": sum(step.compiled for step in steps),
+            "loaded": sum(step.loaded for step in steps),
+            "seconds": round(sum(step.seconds for step in steps), 3),
+            "parts": [asdict(step) for step in steps],
+        }
+        print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
