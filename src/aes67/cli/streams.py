@@ -37,6 +37,7 @@ def _add_source(parser: argparse.ArgumentParser, options: argparse.ArgumentParse
     add.add_argument("--dscp", type=int, default=34)
     add.add_argument("--payload-type", type=int, default=98)
     add.add_argument("--disabled", action="store_true", help="store it, do not send yet")
+    _framing(add)
     add.set_defaults(run=add_source)
     _by_id(actions, options, "remove", "stop sending", remove_source)
     _by_id(actions, options, "sdp", "the SDP a receiver needs", source_sdp)
@@ -64,6 +65,13 @@ def _add_sink(parser: argparse.ArgumentParser, options: argparse.ArgumentParser)
         action="store_true",
         help="receive although the stream names another grandmaster",
     )
+    add.add_argument(
+        "--timing",
+        choices=("auto", "direct", "latched", "async"),
+        default="auto",
+        help="how the sender's clock meets ours (default auto: chosen from the SDP)",
+    )
+    _framing(add)
     add.set_defaults(run=add_sink)
     _by_id(actions, options, "remove", "stop receiving", remove_sink)
     _by_id(actions, options, "status", "counters and flags of one sink", sink_status)
@@ -90,6 +98,12 @@ def _channels(parser: argparse.ArgumentParser, direction: str) -> None:
         help=f"device {direction} channel of each stream channel, such as 0,1 or 8-15",
     )
     parser.add_argument("--first", type=int, default=0, help="first device channel (default 0)")
+
+
+def _framing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--framing", choices=("raw", "aes3"), default="raw", help="AM824: 32 bits, or ST 2110-31"
+    )
 
 
 def stream_id(text: str) -> int:
@@ -167,6 +181,7 @@ def add_source(arguments: argparse.Namespace, client: Client) -> int:
         "payload_type": arguments.payload_type,
         "dscp": arguments.dscp,
         "refclk_ptp_traceable": False,
+        "framing": arguments.framing,
     }
     client.put(f"/api/v1/sources/{number}", source)
     return _report(arguments, client, f"/api/v1/sources/{number}", f"source {number} is set")
@@ -187,6 +202,8 @@ def add_sink(arguments: argparse.Namespace, client: Client) -> int:
         "sdp": sdp,
         "delay": arguments.delay,
         "ignore_refclk_gmid": arguments.ignore_refclk_gmid,
+        "timing": arguments.timing,
+        "framing": arguments.framing,
         "map": _map(arguments, default=channels),
     }
     client.put(f"/api/v1/sinks/{number}", sink)

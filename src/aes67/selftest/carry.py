@@ -52,13 +52,18 @@ def carry(
     clients: Clients,
     environment: Mapping[str, str],
     progress: Callable[[float], None] = lambda share: None,
+    recorder_environment: Mapping[str, str] | None = None,
 ) -> Carried:
-    """Carry `seconds` of the signal through the device; blocks until it is judged."""
+    """Carry `seconds` of the signal through the device; blocks until it is judged.
+
+    The recorder may have an environment of its own, to record from another daemon's device.
+    """
     signal = Signal(frames=round(seconds * case.rate), channels=case.channels)
     comparator = Comparator(signal, case.form, case.wire_bits)
     lead, tail = round(LEAD_S * case.rate), round(TAIL_S * case.rate)
     prefix = [*tied_prefix(), *real_time_prefix()]
-    recorder = _start([*prefix, *command("arecord", case, clients)], environment)
+    recorder_environment = recorder_environment or environment
+    recorder = _start([*prefix, *command("arecord", case, clients)], recorder_environment)
     player: subprocess.Popen[bytes] | None = None
     try:
         assert recorder.stdout is not None

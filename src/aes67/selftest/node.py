@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from aes67.alsa.configuration import private_configuration
+from aes67.alsa.config import private_environment
 from aes67.client import ApiError, Client, Unreachable
 from aes67.errors import Aes67Error
 from aes67.selftest.place import tied_prefix
@@ -35,12 +35,18 @@ class SetupFailed(Aes67Error):
 
 @dataclass(frozen=True)
 class Settings:
-    """What differs between daemons of different tests."""
+    """What differs between daemons of different tests.
+
+    `prefix` is put before the daemon's command (to run it in another namespace), `host` is the
+    address its API is reached at from here.
+    """
 
     rate: int = 48000
     clock_mode: str = "gm"
     interface: str = "lo"
     device_channels: int = 64
+    host: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
     extra: tuple[tuple[str, Any], ...] = ()
 
 
@@ -54,14 +60,14 @@ class Node(AbstractContextManager["Node"]):
         self.runtime = self.directory / "run"
         self.log = self.directory / "daemon.log"
         self.port = port or free_port()
-        self.client = Client(f"http://127.0.0.1:{self.port}")
+        self.client = Client(f"http://{settings.host}:{self.port}")
         self.process: subprocess.Popen[bytes] | None = None
         self.environment = dict(os.environ)
 
     def __enter__(self) -> Node:
         self.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
-        alsa = self.directory / "asound.conf"
-        self.environment |= private_configuration(alsa, self.runtime / "alsa.sock")
+        server = self.runtime / "alsa.sock"
+        self.environment = private_environment(self.directory, server=server)
         self.environment["AES67_URL"] = self.client.url
         config = self.directory / "daemon.conf"
         config.write_text(json.dumps(self._configuration(), indent=2), encoding="utf-8")
@@ -88,7 +94,7 @@ class Node(AbstractContextManager["Node"]):
     def start(self) -> None:
         """Start the daemon (again, after `stop`) and wait until its engine answers."""
         command = [
-            *tied_prefix("TERM"), sys.executable, "-m", "aes67.daemon",
+            *self.settings.prefix, *tied_prefix("TERM"), sys.executable, "-m", "aes67.daemon",
             "-c", str(self.directory / "daemon.conf"), "--runtime-dir", str(self.runtime),
         ]  # fmt: skip
         with self.log.open("ab") as log:

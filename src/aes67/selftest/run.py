@@ -38,7 +38,7 @@ def ptp_permitted() -> bool:
 def instructions(node: Node, mode: str) -> str:
     """What to type next."""
     environment = " ".join(
-        f"{name}={node.environment[name]}" for name in ("ALSA_CONFIG_PATH",)
+        f"{name}={node.environment[name]}" for name in ("ALSA_CONFIG_PATH", "AES67_SERVER")
     )
     role = "as PTP grandmaster" if mode == "gm" else "on the local clock (PTP's ports need root)"
     binary = Path(sys.executable).parent

@@ -1,0 +1,63 @@
+"""`aes67 alsa`: make the device known to every program of this machine or user, or take it away."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from aes67.cli.node import Commands
+from aes67.cli.output import facts, print_json
+from aes67.client import Client
+
+
+def add_commands(commands: Commands, options: argparse.ArgumentParser) -> None:
+    """Add the commands of this file."""
+    parser = commands.add_parser("alsa", help="the ALSA device: install, remove, status")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, words, run in (
+        ("install", "define the device (as root for all users, else for you)", install),
+        ("remove", "take exactly that away again", remove),
+        ("status", "what is defined where; 1 when nothing is", status),
+    ):
+        actions.add_parser(name, parents=[options], help=words).set_defaults(run=run)
+
+
+def install(arguments: argparse.Namespace, client: Client) -> int:
+    """Write the ALSA configuration."""
+    from aes67.alsa.install import install as write
+
+    return _told(arguments, write(system=os.geteuid() == 0))
+
+
+def remove(arguments: argparse.Namespace, client: Client) -> int:
+    """Take the ALSA configuration away."""
+    from aes67.alsa.install import remove as take_away
+
+    return _told(arguments, take_away() or ["nothing was installed"])
+
+
+def status(arguments: argparse.Namespace, client: Client) -> int:
+    """Say what is installed; 1 when the device is not."""
+    from aes67.alsa.install import status as look
+
+    found = look()
+    value = {
+        "installed": found.is_installed,
+        "system_file": str(found.system_file) if found.system_file else None,
+        "user_file": str(found.user_file) if found.user_file else None,
+        "missing_libraries": list(found.missing_libraries),
+    }
+    if arguments.json:
+        print_json(value)
+    else:
+        missing = ", ".join(found.missing_libraries)
+        print(facts([*list(value.items())[:3], ("missing libraries", missing)]))
+    return 0 if found.is_installed else 1
+
+
+def _told(arguments: argparse.Namespace, sentences: list[str]) -> int:
+    if arguments.json:
+        print_json(sentences)
+    else:
+        print("\n".join(sentences))
+    return 0

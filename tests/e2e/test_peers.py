@@ -1,0 +1,302 @@
+"""Other people's programs: GStreamer and ffmpeg as RTP peers, tshark as judge, ptp4l as master."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aes67.selftest.audio import run_case
+from aes67.selftest.carry import Clients, carry, command
+from aes67.selftest.compare import Comparator, Verdict
+from aes67.selftest.master import Master
+from aes67.selftest.node import Node, Settings
+from aes67.selftest.plan import Case, case, sink, source
+from aes67.selftest.samples import FORMATS
+from aes67.selftest.signal import Signal, chunks
+from e2e.conftest import clear
+from e2e.places import Namespace
+
+pytestmark = [pytest.mark.root, pytest.mark.peer("aplay", "arecord")]
+
+STEREO = case("S24_3LE", 48000, 2, "L24", "1ms")
+S24 = FORMATS["S24_3LE"]
+CLIENTS = Clients(period_frames=480, buffer_frames=1920)
+SECONDS = 2.0
+FOREIGN_DELAY = 4800
+"""100 ms for senders that do not pace their packets well."""
+
+
+def big_endian(data: bytes) -> bytes:
+    """S24_3LE bytes as S24BE, and back."""
+    return np.frombuffer(data, dtype=np.uint8).reshape(-1, 3)[:, ::-1].tobytes()
+
+
+def signal_file(folder: Path, seconds: float) -> tuple[Path, Signal]:
+    """The test signal between stretches of silence as raw S24BE."""
+    signal = Signal(frames=round(seconds * 48000), channels=2)
+    path = folder / "signal.raw"
+    path.write_bytes(big_endian(b"".join(chunks(signal, S24, 24000, 24000))))
+    return path, signal
+
+
+def judge(data: bytes, signal: Signal) -> Verdict:
+    comparator = Comparator(signal, S24, 24)
+    comparator.feed(data[: len(data) // 6 * 6])
+    return comparator.verdict()
+
+
+def foreign_sdp(group: str, payload_type: int) -> str:
+    return (
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=foreign\r\nt=0 0\r\n"
+        f"m=audio 5004 RTP/AVP {payload_type}\r\nc=IN IP4 {group}/15\r\n"
+        f"a=rtpmap:{payload_type} L24/48000/2\r\na=ptime:1\r\n"
+    )
+
+
+def record_while(node: Node, player: Sequence[str], seconds: float) -> bytes:
+    """What arecord hears while another program plays into the network."""
+    recorder = subprocess.Popen(
+        command("arecord", STEREO, CLIENTS),
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=node.environment,
+    )  # fmt: skip
+    sender = None
+    try:
+        sender = subprocess.Popen(player, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        reader = subprocess.Popen(
+            ["head", "-c", str(int(seconds * 48000) * 6)],
+            stdin=recorder.stdout, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        data, _ = reader.communicate(timeout=60)
+        return data
+    finally:
+        recorder.kill()
+        recorder.wait()
+        if sender is not None:
+            sender.kill()
+            sender.wait()
+
+
+def test_gstreamer_sends_and_we_record_every_sample(node: Node, tmp_path: Path) -> None:
+    path, signal = signal_file(tmp_path, SECONDS)
+    body = sink(STEREO, 0, foreign_sdp("239.67.0.9", 96), FOREIGN_DELAY)
+    node.client.put("/api/v1/sinks/0", body | {"timing": "latched"})
+    pipeline = [
+        "gst-launch-1.0", "-q", "filesrc", f"location={path}", "blocksize=288",
+        "!", "rawaudioparse", "use-sink-caps=false", "format=pcm", "pcm-format=s24be",
+        "sample-rate=48000", "num-channels=2",
+        "!", "rtpL24pay", "pt=96", "min-ptime=1000000", "max-ptime=1000000",
+        "!", "udpsink", "host=239.67.0.9", "port=5004", "multicast-iface=lo", "auto-multicast=true",
+    ]  # fmt: skip
+    verdict = judge(record_while(node, pipeline, SECONDS + 3.0), signal)
+    assert verdict.ok, (verdict, node.client.get("/api/v1/sinks/0"))
+
+
+def test_we_send_and_gstreamer_records_every_sample(node: Node, tmp_path: Path) -> None:
+    node.client.put("/api/v1/sources/0", source(STEREO, 0))
+    group = node.status()["sources"][0]["address"]
+    recorded = tmp_path / "recorded.raw"
+    caps = "application/x-rtp,media=audio,clock-rate=48000,encoding-name=L24,channels=2,payload=98"
+    pipeline = [
+        "gst-launch-1.0", "-q", "udpsrc", f"address={group}", "port=5004", "multicast-iface=lo",
+        f"caps={caps}", "!", "rtpL24depay", "!", "filesink", f"location={recorded}", "sync=false",
+    ]  # fmt: skip
+    verdict = play_into(node, pipeline, recorded, swap=True)
+    assert verdict.ok, verdict
+
+
+def test_our_sdp_is_all_that_ffmpeg_needs_to_record_every_sample(
+    node: Node, tmp_path: Path
+) -> None:
+    node.client.put("/api/v1/sources/0", source(STEREO, 0))
+    description = tmp_path / "source.sdp"
+    description.write_text(node.client.get("/api/source/sdp/0"), encoding="utf-8")
+    recorded = tmp_path / "recorded.raw"
+    pipeline = [
+        "ffmpeg", "-nostdin", "-loglevel", "error", "-protocol_whitelist", "file,udp,rtp",
+        "-fflags", "nobuffer", "-probesize", "2000", "-analyzeduration", "0",
+        "-i", str(description), "-map", "0:a", "-c:a", "copy", "-flush_packets", "1",
+        "-f", "s24be", str(recorded),
+    ]  # fmt: skip
+    verdict = play_into(node, pipeline, recorded, swap=True)
+    assert verdict.ok, verdict
+
+
+def play_into(node: Node, receiver: Sequence[str], recorded: Path, swap: bool) -> Verdict:
+    """Play the signal with aplay while a foreign program records our stream into a file."""
+    signal = Signal(frames=round(SECONDS * 48000), channels=2)
+    program = subprocess.Popen(receiver, stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 20
+        while not (recorded.exists() and recorded.stat().st_size) and time.monotonic() < deadline:
+            assert program.poll() is None, f"{receiver[0]} ended with {program.returncode}"
+            time.sleep(0.05)
+        data = b"".join(chunks(signal, S24, 24000, 48000))
+        subprocess.run(
+            command("aplay", STEREO, CLIENTS), input=data, env=node.environment, check=True,
+            timeout=60, capture_output=True,
+        )  # fmt: skip
+        time.sleep(0.5)  # the receiver writes its last block
+    finally:
+        program.terminate()
+        try:
+            program.wait(10)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait()
+    heard = recorded.read_bytes()
+    heard = heard[: len(heard) // 6 * 6]
+    return judge(big_endian(heard) if swap else heard, signal)
+
+
+def test_ffmpeg_sends_and_we_hear_it(node: Node, tmp_path: Path) -> None:
+    """ffmpeg paces by its reading, so this asks for its samples, not for a gapless stream."""
+    path, signal = signal_file(tmp_path, SECONDS)
+    body = sink(STEREO, 0, foreign_sdp("239.67.0.10", 97), FOREIGN_DELAY)
+    node.client.put("/api/v1/sinks/0", body | {"timing": "latched"})
+    player = [
+        "ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-f", "s24be", "-ar", "48000", "-ac", "2",
+        "-i", str(path), "-c:a", "pcm_s24be", "-f", "rtp", "-payload_type", "97",
+        "rtp://239.67.0.10:5004?pkt_size=300&localaddr=127.0.0.1",
+    ]  # fmt: skip
+    verdict = judge(record_while(node, player, SECONDS + 3.0), signal)
+    assert verdict.frames == signal.frames, (verdict, node.client.get("/api/v1/sinks/0"))
+    assert verdict.differing_frames == 0, verdict
+
+
+FIELDS = (
+    "ip.ttl", "ip.dsfield.dscp", "udp.srcport", "udp.dstport", "rtp.version", "rtp.p_type",
+    "rtp.marker", "rtp.seq", "rtp.timestamp", "rtp.ssrc", "udp.length",
+)  # fmt: skip
+
+
+def capture(seconds: float, port_filter: str, folder: Path) -> Path:
+    """Packets of the loopback for a while."""
+    path = folder / "capture.pcap"
+    subprocess.run(
+        ["tshark", "-q", "-i", "lo", "-f", port_filter, "-a", f"duration:{seconds:g}", "-w", path],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    return path
+
+
+def dissect(path: Path, fields: Sequence[str], *options: str) -> list[list[str]]:
+    done = subprocess.run(
+        ["tshark", "-r", path, *options, "-T", "fields", *(f"-e{name}" for name in fields)],
+        check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+@pytest.mark.peer("tshark")
+@pytest.mark.parametrize(
+    ("channels", "codec", "packet", "dscp"), [(2, "L24", "1ms", 34), (8, "L16", "125us", 46)]
+)
+def test_tshark_finds_a_contiguous_rtp_stream(
+    node: Node, tmp_path: Path, channels: int, codec: str, packet: str, dscp: int
+) -> None:
+    wanted = case("S24_3LE", 48000, channels, codec, packet)
+    node.client.put("/api/v1/sources/3", source(wanted, 0) | {"dscp": dscp, "ttl": 7})
+    node.wait("packets", lambda: node.status()["sources"][0]["counters"]["packets"] > 0)
+    rows = dissect(
+        capture(2, "udp port 5004", tmp_path), FIELDS, "-d", "udp.port==5004,rtp"
+    )
+    assert len(rows) > 1.5 / (wanted.packet_ns / 1e9)
+    payload = wanted.channels * wanted.frames_per_packet * wanted.wire_bits // 8
+    constant = {tuple(row[:7]) + tuple(row[9:]) for row in rows}
+    assert len(constant) == 1, constant
+    ttl, found_dscp, sport, dport, version, kind, marker, ssrc, length = constant.pop()
+    assert (ttl, int(found_dscp), sport, dport) == ("7", dscp, "5004", "5004")
+    assert (version, kind, marker.lower()) in {("2", "98", "0"), ("2", "98", "false")}
+    assert int(ssrc, 0) != 0
+    assert int(length) == 8 + 12 + payload
+    numbers = [(int(row[7]), int(row[8])) for row in rows]
+    frames = wanted.frames_per_packet
+    for (sequence, stamp), (next_sequence, next_stamp) in zip(numbers, numbers[1:], strict=False):
+        assert next_sequence == (sequence + 1) % 2**16
+        assert next_stamp == (stamp + frames) % 2**32
+
+
+@pytest.mark.peer("tshark")
+def test_tshark_agrees_with_our_ptp(node: Node, tmp_path: Path) -> None:
+    rows = dissect(
+        capture(5, "udp port 319 or udp port 320", tmp_path),
+        ("ptp.v2.messagetype", "ptp.v2.domainnumber", "ptp.v2.sequenceid", "ip.ttl",
+         "ip.dsfield.dscp", "udp.dstport", "_ws.expert"),
+    )  # fmt: skip
+    kinds = {int(row[0], 0): [] for row in rows}
+    for row in rows:
+        kinds[int(row[0], 0)].append(row)
+        assert row[6] == ""
+    assert {0x0, 0x8, 0xB} <= kinds.keys(), "Sync, Follow_Up, Announce"
+    assert {row[5] for row in kinds[0x0]} == {"319"}
+    assert {row[5] for row in kinds[0xB]} == {"320"}
+    assert {int(row[4]) for row in kinds[0x0]} == {46}
+    sequence = [int(row[2]) for row in kinds[0x0]]
+    assert sequence == [(sequence[0] + k) % 2**16 for k in range(len(sequence))]
+
+
+@pytest.mark.peer("tshark")
+def test_tshark_reads_our_sdp(node: Node, tmp_path: Path) -> None:
+    """SAP is how tshark gets to see an SDP: one announcement, dissected without a complaint."""
+    node.client.put("/api/v1/sources/0", source(STEREO, 0))
+    text = node.client.get("/api/source/sdp/0").replace("\n", "\r\n")
+    packet = bytes.fromhex("20000001 7f000001") + b"application/sdp\0" + text.encode()
+    dump = tmp_path / "sap.txt"
+    lines = [f"{i:06x} " + " ".join(f"{b:02x}" for b in packet[i : i + 16])
+             for i in range(0, len(packet), 16)]  # fmt: skip
+    dump.write_text("\n".join(lines) + "\n", encoding="ascii")
+    pcap = tmp_path / "sap.pcap"
+    subprocess.run(["text2pcap", "-q", "-u", "9875,9875", dump, pcap], check=True, timeout=30)
+    fields = ("sdp.media", "sdp.connection_info.address", "sdp.fmtp.parameter", "_ws.malformed")
+    rows = dissect(pcap, fields)
+    assert rows[0][0] == "audio 5004 RTP/AVP 98"
+    assert rows[0][1].startswith("239.1.0.1")
+    assert rows[0][3] == ""
+
+
+@pytest.fixture
+def followed() -> Iterator[Node]:
+    """A daemon that follows a real ptp4l on loopback."""
+    with Namespace(), Master("lo"), Node(Settings(clock_mode="ptp-slave")) as node:
+        yield node
+
+
+@pytest.mark.peer("ptp4l")
+def test_every_sample_is_identical_on_ptp4ls_time(followed: Node) -> None:
+    followed.wait_locked(20.0)
+    outcome = run_case(
+        followed, STEREO, SECONDS, CLIENTS, STEREO.relaxed_delay(), shown=False
+    )
+    assert outcome.ok, outcome.problems()
+    assert outcome.clock["mode"] == "ptp-slave"
+    assert outcome.clock["gmid"] not in ("", None)
+
+
+def test_several_programs_play_and_record_at_once(node: Node) -> None:
+    """Two stereo pairs on different channels, each with its own player and recorder."""
+    import threading
+
+    quad = case("S24_3LE", 48000, 4, "L24", "1ms")
+    node.client.put("/api/v1/sources/0", source(quad, 0))
+    sdp = node.client.get("/api/source/sdp/0")
+    node.client.put("/api/v1/sinks/0", sink(quad, 0, sdp, quad.relaxed_delay()))
+    node.wait_receiving(1)
+    verdicts: dict[int, Verdict] = {}
+
+    def pair(first: int) -> None:
+        clients = Clients(f"aes67:CHANNELS=2,FIRST={first}", 480, 1920)
+        wanted: Case = STEREO
+        verdicts[first] = carry(wanted, SECONDS, clients, node.environment).verdict
+
+    threads = [threading.Thread(target=pair, args=(first,)) for first in (0, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(verdict.ok for verdict in verdicts.values()), verdicts
+    clear(node)
