@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include "pcm.h"
+#include "ring.h"
+
+#define MS INT64_C(1000000)
+#define SOCKET_CHECK_NS (20 * MS) /* how often an application that never polls looks */
+#define STALE_NS (1000 * MS) /* a clock page this old: the engine is stuck */
+#define ATTACH_EVERY_NS (50 * MS)
+#define ATTACH_STEP_NS (5 * MS)
+#define ATTACH_TIMEOUT_NS (500 * MS)
+#define CONTINUOUS_NS MS /* media time may differ by this over a re-attach */
+#define WAKE_LATER_NS 1000 /* so that a slewed clock does not wake one frame early */
+#define WAKE_LIMIT_NS (1000 * MS)
+#define WAKE_LIMIT_STAGING_NS (200 * MS)
+#define RETRY_MIN_NS (MS / 10)
+#define RETRY_MAX_NS MS
+#define READY_NOW 1 /* an instant long past */
+#define BUS_LAG_S 50 /* a bus more than 1/50 s behind the engine's own clock is broken */
+#define DRAIN_LAG_S 10 /* wait 1/10 s at most for the engine to take the last frames */
+
+int64_t motion_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static int64_t media_frame(const struct pcm *pcm, int64_t now)
+{
+	return clock_frame(clock_media_ns(&pcm->clock, now), pcm->rate);
+}
+
+static bool is_moving(const struct pcm *pcm)
+{
+	return pcm->state == SND_PCM_STATE_RUNNING || pcm->state == SND_PCM_STATE_DRAINING;
+}
+
+/* An application that set stop_threshold to the boundary wants to run through xruns. */
+static bool stops_at_xrun(const struct pcm *pcm)
+{
+	return pcm->stop_threshold < pcm->boundary;
+}
+
+/* What the engine reads: a seqlock, one new run number for each change. */
+static void publish_run(struct pcm *pcm, int64_t run_state)
+{
+	struct aes67_stream_header *stream = link_stream(&pcm->link);
+
+	pcm->run_state = run_state;
+	if (pcm->is_capture || !stream)
+		return;
+	pcm->run++;
+	__atomic_store_n(&stream->run_seq, pcm->run_seq + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&stream->run, pcm->run, __ATOMIC_RELEASE);
+	__atomic_store_n(&stream->state, run_state, __ATOMIC_RELEASE);
+	__atomic_store_n(&stream->anchor, pcm->anchor, __ATOMIC_RELEASE);
+	__atomic_store_n(&stream->start_pos, pcm->hw, __ATOMIC_RELEASE);
+	__atomic_store_n(&stream->epoch, pcm->epoch, __ATOMIC_RELEASE);
+	pcm->run_seq += 2;
+	__atomic_store_n(&stream->run_seq, pcm->run_seq, __ATOMIC_RELEASE);
+}
+
+/* Let position hw fall on media frame `frame`. What was captured under the old anchor and not
+ * read yet is put aside first. */
+static void set_anchor(struct pcm *pcm, int64_t frame)
+{
+	samples_stage(pcm, pcm->hw);
+	pcm->anchor = frame - pcm->hw;
+	pcm->epoch = pcm->clock.epoch;
+}
+
+void motion_stop(struct pcm *pcm)
+{
+	if (pcm->run_state != AES67_RUN_IDLE)
+		publish_run(pcm, AES67_RUN_IDLE);
+}
+
+static void stop_with_xrun(struct pcm *pcm)
+{
+	pcm->has_xrun = true;
+	pcm->counters.xruns++;
+	motion_stop(pcm);
+}
+
+/* Media time has jumped. */
+static void meet_discontinuity(struct pcm *pcm, int64_t now)
+{
+	if (!is_moving(pcm))
+		return;
+	if (pcm->state == SND_PCM_STATE_RUNNING && stops_at_xrun(pcm)) {
+		stop_with_xrun(pcm);
+		return;
+	}
+	set_anchor(pcm, media_frame(pcm, now));
+	publish_run(pcm, AES67_RUN_RUNNING);
+}
+
+/* Life of the engine */
+
+static void lose_engine(struct pcm *pcm, int64_t now)
+{
+	link_orphan(&pcm->link, pcm->idle_fd);
+	pcm->life = PCM_ORPHAN;
+	pcm->lost_ns = now;
+	pcm->try_ns = now;
+}
+
+static void give_up(struct pcm *pcm)
+{
+	motion_stop(pcm);
+	link_close(&pcm->next);
+	link_orphan(&pcm->link, pcm->idle_fd);
+	pcm->life = PCM_GONE;
+}
+
+/* Is the device of the new engine still ours? */
+static bool fits(const struct pcm *pcm, const struct aes67_msg_caps *caps)
+{
+	bool has_rate = !pcm->is_configured;
+
+	for (uint32_t i = 0; i < caps->rate_count; i++)
+		has_rate = has_rate || caps->rates[i] == pcm->rate;
+	return has_rate && pcm->channels <= caps->channels_max &&
+	       pcm->params.first + pcm->channels <= caps->bus_channels;
+}
+
+static void finish_attach(struct pcm *pcm, int64_t now)
+{
+	int64_t before = clock_media_ns(&pcm->clock, now);
+	struct clock_line line = { 0 };
+	int64_t jump;
+
+	if (!clock_read(link_clock(&pcm->next), &line))
+		return; /* its writer is in the way: at the next step */
+	if (pcm->next.stage == LINK_UP && pcm->is_capture)
+		samples_stage(pcm, pcm->hw);
+	else if (pcm->next.stage == LINK_UP)
+		samples_carry_over(pcm, &pcm->next);
+	if (link_replace(&pcm->link, &pcm->next) < 0)
+		return;
+	pcm->clock = line;
+	pcm->life = PCM_ATTACHED;
+	pcm->attached_ns = now;
+	pcm->run_seq = 0;
+	pcm->counters.attaches++;
+	jump = clock_media_ns(&line, now) - before;
+	pcm->epoch = line.epoch;
+	samples_publish_appl(pcm);
+	if (pcm->run_state != AES67_RUN_IDLE)
+		publish_run(pcm, pcm->run_state);
+	if (jump > CONTINUOUS_NS || jump < -CONTINUOUS_NS)
+		meet_discontinuity(pcm, now);
+}
+
+/* One step towards a new engine, never blocking. */
+static void try_attach(struct pcm *pcm, int64_t now)
+{
+	struct link *next = &pcm->next;
+	int err = 0;
+
+	if (next->stage == LINK_CLOSED) {
+		if (now < pcm->try_ns)
+			return;
+		err = link_connect(next, pcm->params.server, &pcm->hello);
+		pcm->try_ns = now + (err < 0 ? ATTACH_EVERY_NS : ATTACH_TIMEOUT_NS);
+		if (err < 0)
+			return;
+	}
+	err = link_step(next);
+	if (err == 0 && next->stage == LINK_READY && !fits(pcm, &next->caps)) {
+		give_up(pcm);
+		return;
+	}
+	if (err == 0 && next->stage == LINK_READY && pcm->is_configured)
+		err = link_setup(next, &pcm->link.setup);
+	if (err == 0 && next->stage == (pcm->is_configured ? LINK_UP : LINK_READY)) {
+		finish_attach(pcm, now);
+		return;
+	}
+	if (err < 0 || now >= pcm->try_ns) {
+		link_close(next);
+		pcm->try_ns = now + ATTACH_EVERY_NS;
+	}
+}
+
+static void check_socket(struct pcm *pcm, int64_t now)
+{
+	unsigned int events;
+
+	if (!pcm->check_socket && now - pcm->checked_ns < SOCKET_CHECK_NS)
+		return;
+	pcm->check_socket = false;
+	pcm->checked_ns = now;
+	events = link_events(&pcm->link);
+	if (events & LINK_EVENT_RECONFIGURED)
+		give_up(pcm);
+	else if (events & LINK_EVENT_GONE)
+		lose_engine(pcm, now);
+}
+
+static void update_life(struct pcm *pcm, int64_t now)
+{
+	if (pcm->life == PCM_ATTACHED) {
+		int64_t seen;
+
+		clock_read(link_clock(&pcm->link), &pcm->clock);
+		seen = pcm->clock.mono_ns > pcm->attached_ns ? pcm->clock.mono_ns
+							     : pcm->attached_ns;
+		check_socket(pcm, now);
+		if (pcm->life == PCM_ATTACHED && now - seen > STALE_NS)
+			lose_engine(pcm, now);
+	}
+	if (pcm->life == PCM_ORPHAN) {
+		if (now - pcm->lost_ns >= pcm->params.grace_ms * MS)
+			give_up(pcm);
+		else
+			try_attach(pcm, now);
+	}
+}
+
+/* Position */
+
+int64_t motion_avail(const struct pcm *pcm)
+{
+	return ring_avail(pcm->is_capture, pcm->hw, pcm->appl, pcm->buffer);
+}
+
+static bool is_xrun(const struct pcm *pcm)
+{
+	int64_t avail = motion_avail(pcm);
+
+	return stops_at_xrun(pcm) && avail >= 0 && (uint64_t)avail >= pcm->stop_threshold;
+}
+
+/* The position the application waits for: data or space, the end of a drain, or an xrun. */
+static int64_t wanted(const struct pcm *pcm)
+{
+	int64_t target, limit;
+
+	if (pcm->state == SND_PCM_STATE_DRAINING)
+		return pcm->appl;
+	target = ring_target(pcm->is_capture, pcm->avail_min, pcm->appl, pcm->buffer);
+	if (!stops_at_xrun(pcm))
+		return target;
+	limit = ring_target(pcm->is_capture, (int64_t)pcm->stop_threshold, pcm->appl, pcm->buffer);
+	return limit < target ? limit : target;
+}
+
+/* Captured frames are there when the engine says so; while it is late they wait for it. */
+static int64_t limit_to_bus(struct pcm *pcm, int64_t position)
+{
+	int64_t done = samples_bus_done(pcm);
+
+	if (position <= done - pcm->anchor)
+		return position;
+	/* The engine's clock moved on but its bus did not: a fault, not lateness. */
+	if (media_frame(pcm, pcm->clock.mono_ns) - done > pcm->rate / BUS_LAG_S) {
+		if (!stops_at_xrun(pcm) || pcm->state != SND_PCM_STATE_RUNNING)
+			return position;
+		stop_with_xrun(pcm);
+	}
+	return done - pcm->anchor;
+}
+
+/* Has the engine taken everything that was written? */
+static bool is_drained(const struct pcm *pcm)
+{
+	const struct aes67_stream_header *stream = link_stream(&pcm->link);
+
+	if (pcm->life != PCM_ATTACHED || !stream ||
+	    pcm->exact - pcm->appl > pcm->rate / DRAIN_LAG_S + pcm->delay)
+		return true;
+	return clock_load(&stream->ack_run) == pcm->run &&
+	       clock_load(&stream->done_pos) >= pcm->appl;
+}
+
+static void move(struct pcm *pcm, int64_t now)
+{
+	int64_t position = media_frame(pcm, now) - pcm->anchor;
+
+	if (pcm->is_capture && pcm->life == PCM_ATTACHED)
+		position = limit_to_bus(pcm, position);
+	pcm->exact = position;
+	if (pcm->has_xrun)
+		return;
+	position = ring_reported(position, pcm->hw, wanted(pcm), pcm->quantum);
+	if (pcm->state == SND_PCM_STATE_DRAINING && position >= pcm->appl)
+		position = is_drained(pcm) ? pcm->appl : pcm->appl - 1;
+	if (position > pcm->hw)
+		pcm->hw = position;
+	if (pcm->is_staging)
+		samples_stage(pcm, pcm->hw);
+	if (pcm->state == SND_PCM_STATE_RUNNING && is_xrun(pcm))
+		stop_with_xrun(pcm);
+}
+
+void motion_update(struct pcm *pcm, snd_pcm_state_t state, int64_t now)
+{
+	pcm->state = state;
+	update_life(pcm, now);
+	if (pcm->life == PCM_GONE || !pcm->is_configured || !is_moving(pcm) || pcm->has_xrun)
+		return;
+	if (pcm->life == PCM_ATTACHED && pcm->clock.epoch != pcm->epoch)
+		meet_discontinuity(pcm, now);
+	if (!pcm->has_xrun)
+		move(pcm, now);
+}
+
+void motion_start(struct pcm *pcm, int64_t now)
+{
+	int64_t media = clock_media_ns(&pcm->clock, now);
+
+	pcm->state = SND_PCM_STATE_RUNNING;
+	pcm->has_xrun = false;
+	set_anchor(pcm, clock_grid_frame(media, pcm->link.caps.grid_ns, pcm->rate));
+	pcm->exact = pcm->hw;
+	publish_run(pcm, AES67_RUN_RUNNING);
+}
+
+void motion_pause(struct pcm *pcm, int64_t now, bool enable)
+{
+	if (enable) {
+		if (pcm->exact > pcm->hw)
+			pcm->hw = pcm->exact;
+		samples_stage(pcm, pcm->hw);
+		publish_run(pcm, AES67_RUN_PAUSED);
+		pcm->state = SND_PCM_STATE_PAUSED;
+		return;
+	}
+	set_anchor(pcm, media_frame(pcm, now));
+	pcm->state = SND_PCM_STATE_RUNNING;
+	publish_run(pcm, AES67_RUN_RUNNING);
+}
+
+void motion_rewind(struct pcm *pcm)
+{
+	motion_stop(pcm);
+	pcm->base = pcm->exact = pcm->hw = pcm->returned = pcm->appl = pcm->written = 0;
+	pcm->stage_from = pcm->staged = 0;
+	pcm->has_xrun = false;
+	samples_publish_appl(pcm);
+}
+
+/* Wake-up */
+
+bool motion_is_ready(const struct pcm *pcm)
+{
+	if (pcm->life == PCM_GONE || pcm->has_xrun)
+		return true;
+	switch (pcm->state) {
+	case SND_PCM_STATE_PREPARED:
+	case SND_PCM_STATE_RUNNING:
+	case SND_PCM_STATE_PAUSED:
+		return motion_avail(pcm) >= pcm->avail_min;
+	case SND_PCM_STATE_DRAINING:
+		return pcm->is_capture || pcm->hw >= pcm->appl;
+	default:
+		return true;
+	}
+}
+
+static int64_t retry_ns(const struct pcm *pcm, int64_t now)
+{
+	return now + clock_clamp(pcm->clock.tick_ns, RETRY_MIN_NS, RETRY_MAX_NS);
+}
+
+/* At `when`, but no later than `limit`; a wake-up already armed before that is kept. */
+static int64_t at_latest(const struct pcm *pcm, int64_t when, int64_t now, int64_t limit)
+{
+	if (when <= now + limit)
+		return when;
+	return pcm->armed_ns > now && pcm->armed_ns <= now + limit ? pcm->armed_ns : now + limit;
+}
+
+/* The instant to wake at: READY_NOW, 0 for never, or one that is still to come. An expired timer
+ * that leads to no progress would be a busy loop. */
+static int64_t wake_ns(const struct pcm *pcm, int64_t now)
+{
+	int64_t when = CLOCK_NEVER;
+
+	if (motion_is_ready(pcm))
+		return READY_NOW;
+	if (is_moving(pcm)) {
+		int64_t frame = pcm->anchor + wanted(pcm);
+
+		when = clock_mono_ns(&pcm->clock, clock_frame_ns(frame > 0 ? frame : 0, pcm->rate));
+		if (when < CLOCK_NEVER - WAKE_LATER_NS)
+			when += WAKE_LATER_NS;
+		if (when <= now)
+			when = retry_ns(pcm, now);
+		when = at_latest(pcm, when, now,
+				 pcm->is_staging ? WAKE_LIMIT_STAGING_NS : WAKE_LIMIT_NS);
+	}
+	if (pcm->life == PCM_ORPHAN)
+		when = at_latest(pcm, when, now,
+				 pcm->next.stage == LINK_CLOSED ? ATTACH_EVERY_NS : ATTACH_STEP_NS);
+	return when == CLOCK_NEVER ? 0 : when;
+}
+
+void motion_arm(struct pcm *pcm, int64_t now)
+{
+	int64_t when = wake_ns(pcm, now);
+	struct itimerspec spec = {
+		.it_value = { .tv_sec = when / NS_PER_S, .tv_nsec = when % NS_PER_S },
+	};
+
+	if (when == pcm->armed_ns)
+		return;
+	pcm->armed_ns = when;
+	pcm->counters.arms++;
+	timerfd_settime(pcm->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+ *
+ * The parameters of the PCM and of the control device, read from their ALSA configuration.
+ */
+#ifndef AES67_PARAMS_H
+#define AES67_PARAMS_H
+
+#include <alsa/asoundlib.h>
+#include <sys/un.h>
+
+#define PARAMS_PATH_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
+
+struct params {
+	unsigned int channels; /* CHANNELS: this many, 0: what the application wants */
+	unsigned int first; /* FIRST: device channel of channel 0 */
+	unsigned int exclusive; /* EXCLUSIVE: refuse when the channels are in use */
+	unsigned int grace_ms; /* GRACE: how long to go on without an engine */
+	char server[PARAMS_PATH_BYTES]; /* SERVER: the engine's socket */
+};
+
+/* Read `conf` and find the socket. 0, -EINVAL with a text that names the field and its range, or
+ * -ENODEV when no engine's socket is there. */
+int params_read(struct params *params, snd_config_t *conf);
+
+#endif
