@@ -1,0 +1,214 @@
+"""A plan as it comes from control: checked field by field, nothing is opened here."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+from aes67.errors import Refused
+from aes67.shm.layout import MAX_DEVICE_CHANNELS, MAX_SOCKETS
+
+RATES = (44_100, 48_000, 88_200, 96_000, 176_400, 192_000, 352_800, 384_000)
+CLOCK_MODES = ("ptp-slave", "gm", "free")
+MAX_MEMBERSHIPS = 512
+_INTERFACE_NAME_BYTES = 15
+"""IFNAMSIZ without its NUL."""
+_TICKS_PER_S_MAX = 8000
+"""125 us, the shortest packet time."""
+_TICKS_PER_S_MIN = 250
+
+
+@dataclass(frozen=True)
+class SocketSpec:
+    """A media socket: its interface by name and its UDP port, both ways."""
+
+    interface: str
+    port: int
+
+
+@dataclass(frozen=True)
+class MembershipSpec:
+    """A multicast group to be a member of; `source`: only of this sender (RFC 4607), else None."""
+
+    interface: str
+    group: str
+    source: str | None
+
+
+@dataclass(frozen=True)
+class ClockSpec:
+    """What the clock is to do.
+
+    Attributes:
+        mode: `ptp-slave`, `gm` or `free`.
+        interface: by name. domain: 0 to 255. dscp: 0 to 63.
+        priority1, priority2: of this clock as a grandmaster, 0 to 255.
+        sync_interval, announce_interval: log2 of seconds, -7 to 4.
+    """
+
+    mode: str
+    interface: str
+    domain: int
+    dscp: int
+    priority1: int
+    priority2: int
+    sync_interval: int
+    announce_interval: int
+
+    @staticmethod
+    def from_json(obj: object) -> ClockSpec:
+        """Read the plan's `clock`.
+
+        Raises:
+            Refused: a field is missing or outside its range.
+        """
+        clock = _object("clock", obj)
+        mode = _text("clock.mode", clock.get("mode"))
+        if mode not in CLOCK_MODES:
+            raise Refused("clock.mode", mode, f"is one of {', '.join(CLOCK_MODES)}")
+        return ClockSpec(
+            mode=mode,
+            interface=_interface("clock.interface", clock.get("interface")),
+            domain=_integer("clock.domain", clock.get("domain"), 0, 255),
+            dscp=_integer("clock.dscp", clock.get("dscp"), 0, 63),
+            priority1=_integer("clock.priority1", clock.get("priority1"), 0, 255),
+            priority2=_integer("clock.priority2", clock.get("priority2"), 0, 255),
+            sync_interval=_integer("clock.sync_interval", clock.get("sync_interval"), -7, 4),
+            announce_interval=_integer(
+                "clock.announce_interval", clock.get("announce_interval"), -7, 4
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the engine is told but the rows of the tables.
+
+    Attributes:
+        serial: control's number for it, at least 1.
+        rate: device rate in Hz.
+        tick_frames: distance of ticks, 125 us to 4 ms.
+        device_channels: of the device, both directions.
+        rate_follows_app: whether an application may ask for another rate.
+        playback_delay_frames: told to applications as additional delay.
+    """
+
+    serial: int
+    rate: int
+    tick_frames: int
+    device_channels: int
+    rate_follows_app: bool
+    playback_delay_frames: int
+    sockets: tuple[SocketSpec, ...]
+    memberships: tuple[MembershipSpec, ...]
+    clock: ClockSpec
+
+    @staticmethod
+    def from_json(obj: dict[str, Any]) -> Plan:
+        """Read a `plan` message of the engine link; unknown fields are ignored.
+
+        Raises:
+            Refused: a field is missing, of another type or outside its range.
+        """
+        plan = _object("plan", obj)
+        rate = plan.get("rate")
+        if type(rate) is not int or rate not in RATES:
+            raise Refused("rate", rate, f"is one of {', '.join(map(str, RATES))} Hz")
+        follows = plan.get("rate_follows_app")
+        if type(follows) is not bool:
+            raise Refused("rate_follows_app", follows, "is true or false")
+        return Plan(
+            serial=_integer("serial", plan.get("serial"), 1, 2**53),
+            rate=rate,
+            tick_frames=_integer(
+                "tick_frames",
+                plan.get("tick_frames"),
+                -(-rate // _TICKS_PER_S_MAX),
+                rate // _TICKS_PER_S_MIN,
+            ),
+            device_channels=_integer(
+                "device_channels", plan.get("device_channels"), 1, MAX_DEVICE_CHANNELS
+            ),
+            rate_follows_app=follows,
+            playback_delay_frames=_integer(
+                "playback_delay_frames", plan.get("playback_delay_frames"), 0, 10 * rate
+            ),
+            sockets=_sockets(plan.get("sockets")),
+            memberships=_memberships(plan.get("memberships")),
+            clock=ClockSpec.from_json(plan.get("clock")),
+        )
+
+
+def _sockets(value: object) -> tuple[SocketSpec, ...]:
+    sockets = []
+    for index, entry in enumerate(_list("sockets", value, MAX_SOCKETS)):
+        name = f"sockets[{index}]"
+        each = _object(name, entry)
+        sockets.append(
+            SocketSpec(
+                _interface(f"{name}.interface", each.get("interface")),
+                _integer(f"{name}.port", each.get("port"), 1, 65535),
+            )
+        )
+    if len(set(sockets)) != len(sockets):
+        raise Refused("sockets", len(sockets), "names the same interface and port twice")
+    return tuple(sockets)
+
+
+def _memberships(value: object) -> tuple[MembershipSpec, ...]:
+    memberships = []
+    for index, entry in enumerate(_list("memberships", value, MAX_MEMBERSHIPS)):
+        name = f"memberships[{index}]"
+        each = _object(name, entry)
+        group = _address(f"{name}.group", each.get("group"))
+        if not ipaddress.IPv4Address(group).is_multicast:
+            raise Refused(f"{name}.group", group, "is an IPv4 multicast address")
+        source = each.get("source")
+        memberships.append(
+            MembershipSpec(
+                _interface(f"{name}.interface", each.get("interface")),
+                group,
+                None if source is None else _address(f"{name}.source", source),
+            )
+        )
+    return tuple(dict.fromkeys(memberships))
+
+
+def _object(field: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Refused(field, value, "is an object")
+    return value
+
+
+def _list(field: str, value: object, most: int) -> list[Any]:
+    if not isinstance(value, list) or len(value) > most:
+        raise Refused(field, value, f"is a list of at most {most}")
+    return value
+
+
+def _integer(field: str, value: object, low: int, high: int) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise Refused(field, value, f"is an integer from {low} to {high}")
+    return value
+
+
+def _text(field: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise Refused(field, value, "is text")
+    return value
+
+
+def _interface(field: str, value: object) -> str:
+    name = _text(field, value)
+    usable = name.isascii() and name.isprintable() and "/" not in name and " " not in name
+    if not 0 < len(name) <= _INTERFACE_NAME_BYTES or not usable:
+        raise Refused(field, name, f"is an interface name of 1 to {_INTERFACE_NAME_BYTES} octets")
+    return name
+
+
+def _address(field: str, value: object) -> str:
+    try:
+        return str(ipaddress.IPv4Address(_text(field, value)))
+    except ValueError:
+        raise Refused(field, value, "is an IPv4 address in dotted form") from None

@@ -1,0 +1,158 @@
+"""Sinks inside the tick: take datagrams, find their sinks, write the bus; then make frames final."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aes67.engine.libc import EAGAIN, MSG_DONTWAIT, MSG_TRUNC, last_error, recvmmsg
+from aes67.engine.mmsg import (
+    IP_PKTINFO,
+    NAME_BYTES,
+    PKTINFO_ADDRESS,
+    RECEIVE_CONTROL_BYTES,
+)
+from aes67.engine.wiring import BATCH, CAPTURE_GAIN, Common, Receiving
+from aes67.jit import kernel
+from aes67.media.aes3 import unpack_aes3
+from aes67.media.demux import EMPTY, find
+from aes67.media.depacketize import DROPPED, Arrival, accept
+from aes67.media.meters import UNITY, amplify, peak_of
+from aes67.media.pcm import sample_bytes, unpack
+from aes67.media.playout import count_present, finalise, place, silence
+from aes67.media.rtp import Packet, parse_header
+from aes67.shm.layout import CODEC_AM824_AES3, MAX_LEGS, MAX_SINKS
+
+_CONTROL_TYPE = 12
+_NAME_ADDRESS = 4
+
+
+@kernel
+def receive(common: Common, receiving: Receiving, bus: Any, bank: int, now: Arrival) -> None:
+    """Take what has come on every socket, as far as its budget for one tick goes."""
+    engine = common.engine[0]
+    for k in range(common.banks[bank]["socket_count"]):
+        left = common.banks[bank]["budget"][k]
+        descriptor = common.banks[bank]["descriptor"][k]
+        while left > 0:
+            wanted = min(left, BATCH)
+            got = recvmmsg(descriptor, receiving.messages.ctypes.data, wanted, MSG_DONTWAIT, 0)
+            engine["receive_calls"] += 1
+            if got < 0:
+                error = last_error()
+                if error != EAGAIN:
+                    engine["receive_errors"] += 1
+                    engine["last_errno"] = error
+                break
+            engine["received"] += got
+            for i in range(got):
+                take(common, receiving, bus, bank, k, i, now)
+                receiving.messages[i]["name_length"] = NAME_BYTES
+                receiving.messages[i]["control_length"] = RECEIVE_CONTROL_BYTES
+            left -= got
+            if got < wanted:
+                break
+        if left <= 0:
+            engine["receive_budget_hits"] += 1
+
+
+@kernel
+def big_endian(octets: Any, at: int) -> int:
+    """Four octets as a number."""
+    return int(octets[at]) << 24 | int(octets[at + 1]) << 16 | int(octets[at + 2]) << 8 | int(
+        octets[at + 3]
+    )
+
+
+@kernel
+def take(
+    common: Common, receiving: Receiving, bus: Any, bank: int, k: int, i: int, now: Arrival
+) -> None:
+    """Datagram `i` of the batch from socket `k`, to every sink that wants its address."""
+    engine = common.engine[0]
+    control = receiving.controls[i]
+    if receiving.messages[i]["control_length"] == 0 or control[_CONTROL_TYPE] != IP_PKTINFO:
+        engine["unmatched"] += 1
+        return
+    destination = big_endian(control, PKTINFO_ADDRESS)
+    leg = find(receiving.keys[bank], receiving.heads[bank], k, destination)
+    if leg == EMPTY:
+        engine["unmatched"] += 1
+        return
+    message = receiving.messages[i]
+    sender = big_endian(receiving.names[i], _NAME_ADDRESS)
+    whole = message["flags"] & MSG_TRUNC == 0
+    packet = parse_header(receiving.words[i], message["length"] if whole else 0)
+    if not packet.valid:
+        engine["malformed"] += 1
+    while leg != EMPTY:
+        s = leg // MAX_LEGS
+        row = receiving.rows[bank, s]
+        wanted = row["source_ip"][leg % MAX_LEGS]
+        counters = receiving.counters[s]
+        if wanted != 0 and wanted != sender:
+            counters["wrong_source"] += 1
+        elif not packet.valid:
+            counters["malformed"] += 1
+        else:
+            deliver(common, receiving, bus, bank, s, i, packet, now)
+        leg = receiving.chain[bank, leg]
+
+
+@kernel
+def deliver(
+    common: Common, receiving: Receiving, bus: Any, bank: int, s: int, i: int,
+    packet: Packet, now: Arrival,
+) -> None:  # fmt: skip
+    """A whole packet to one sink: judge it, and write its frames where their time is."""
+    row = receiving.rows[bank, s]
+    counters = receiving.counters[s]
+    first = accept(row, receiving.state[s], counters, receiving.history[s], packet, now)
+    if first == DROPPED:
+        return
+    codec = row["codec"]
+    count = packet.size // sample_bytes(codec)
+    frames = count // row["channels"]
+    marks = receiving.marks[s, : common.banks[bank]["marks_frames"]]
+    present = count_present(marks, first, frames)
+    counters["duplicate"] += present
+    if present == frames:
+        return
+    samples = receiving.samples[:count]
+    words = receiving.words[i, packet.start :]
+    if codec == CODEC_AM824_AES3:
+        unpack_aes3(samples, words)
+    else:
+        unpack(codec, samples, words)
+    gain = common.control[CAPTURE_GAIN]
+    if gain != UNITY:
+        amplify(samples, gain)
+    counters["peak"] = max(counters["peak"], peak_of(samples))
+    place(bus, marks, row, samples, first)
+    counters["packets"] += 1
+    counters["bytes"] += packet.size
+    margin = first - now.frame
+    counters["margin_frames"] = margin
+    counters["margin_min_frames"] = min(counters["margin_min_frames"], margin)
+
+
+@kernel
+def finalise_all(
+    common: Common, receiving: Receiving, bus: Any, bank: int, begin: int, end: int
+) -> None:
+    """Frames [begin, end) of the bus become final: silence where nothing came."""
+    marks_frames = common.banks[bank]["marks_frames"]
+    for s in range(MAX_SINKS):
+        row = receiving.rows[bank, s]
+        if not row["enabled"]:
+            continue
+        marks = receiving.marks[s, :marks_frames]
+        newest_came = marks[(end - 1) & (marks_frames - 1)]
+        missing = finalise(bus, marks, row, begin, end)
+        counters = receiving.counters[s]
+        counters["silent_frames"] += missing
+        counters["muted"] = 0 if newest_came else 1
+    for device in range(common.banks[bank]["device_channels"]):
+        if receiving.dirty_until[device] > 0:
+            silence(bus, device, begin, end - begin)
+            if receiving.dirty_until[device] <= end:
+                receiving.dirty_until[device] = 0

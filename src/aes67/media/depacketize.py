@@ -1,0 +1,202 @@
+"""From a packet's header to the bus frame its first frame belongs at, and everything counted on the way.
+
+No sample is touched here. `accept` is asked once a packet and answers with a frame or DROPPED; the
+order of its questions is the order of the counters: payload type, length, sender, sequence, time.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from aes67.jit import kernel
+from aes67.media.pcm import sample_bytes
+from aes67.media.rtp import Packet, sequence_step
+from aes67.media.state import Record
+from aes67.media.words import MASK32, signed32, unwrapped32
+from aes67.shm.layout import TIMING_DIRECT
+
+History = npt.NDArray[np.uint8]
+
+DROPPED = -(1 << 62)
+HISTORY_PACKETS = 1024
+"""Sequence numbers a sink remembers: a late one is told from a second copy. A power of two."""
+TAKE_OVER_NS = 50_000_000
+"""Another sender, or another offset, must have lasted this long before it is followed."""
+LATCH_PACKETS = 4
+"""Packets that must agree before the first latch."""
+LATCH_TOLERANCE = 200
+"""Offsets agree within 1/200 s: a sender without real-time rights bunches its packets."""
+LATCH_EARLY = 50
+"""A latched sender that comes 1/50 s earlier than when it was latched is latched anew."""
+
+
+class Arrival(NamedTuple):
+    """When a packet was collected: media frame and time, rate, `bus_done` and the early limit."""
+
+    frame: int
+    media_ns: int
+    rate: int
+    bus_done: int
+    early_limit: int
+
+
+@kernel
+def accept(
+    row: Record,
+    state: Record,
+    counters: Record,
+    history: History,
+    packet: Packet,
+    now: Arrival,
+) -> int:
+    """The bus frame of the packet's first frame, or DROPPED (counted)."""
+    if packet.payload_type != row["payload_type"]:
+        counters["wrong_payload_type"] += 1
+        return DROPPED
+    frame_bytes = row["channels"] * sample_bytes(row["codec"])
+    frames = packet.size // frame_bytes
+    if frames == 0 or packet.size % frame_bytes != 0:
+        counters["wrong_length"] += 1
+        return DROPPED
+    if not is_sender(row, state, counters, packet.ssrc, now.media_ns):
+        return DROPPED
+    if follow_sequence(state, counters, history, packet, frames):
+        follow_arrival(state, counters, packet, now)
+    first = due_frame(row, state, counters, packet.timestamp, frames, now)
+    if first == DROPPED:
+        return DROPPED
+    if first < now.bus_done:
+        counters["late"] += 1
+        return DROPPED
+    if first + frames > now.frame + now.early_limit:
+        counters["early"] += 1
+        return DROPPED
+    return first
+
+
+@kernel
+def is_sender(row: Record, state: Record, counters: Record, ssrc: int, media_ns: int) -> bool:
+    """Whether `ssrc` is the sender followed; another one is, after 50 ms in which only it sends."""
+    if counters["ssrc"] == ssrc:
+        state["candidate"] = -1
+        state["last_heard_ns"] = media_ns
+        return True
+    if counters["ssrc"] >= 0:
+        if state["candidate"] != ssrc:
+            state["candidate"] = ssrc
+            state["candidate_since_ns"] = media_ns
+        since = max(state["candidate_since_ns"], state["last_heard_ns"])
+        if media_ns - since < TAKE_OVER_NS:
+            counters["wrong_ssrc"] += 1
+            return False
+        counters["switched_ssrc"] += 1
+    counters["ssrc"] = ssrc
+    state["candidate"] = -1
+    state["last_heard_ns"] = media_ns
+    state["known"] = 0
+    unlatch(row, state, counters)
+    return True
+
+
+@kernel
+def unlatch(row: Record, state: Record, counters: Record) -> None:
+    """Forget the offset of a sender whose timestamps may have nothing to do with the old ones."""
+    direct = row["timing"] == TIMING_DIRECT
+    counters["latched"] = 1 if direct else 0
+    counters["offset_frames"] = row["ts_offset"] if direct else 0
+    state["trial_packets"] = 0
+
+
+@kernel
+def follow_sequence(
+    state: Record, counters: Record, history: History, packet: Packet, frames: int
+) -> bool:
+    """Loss, reordering and discontinuities; True for a packet newer than all before.
+
+    What lies before the first packet, or before a jump, counts as having come.
+    """
+    if not state["known"]:
+        state["known"] = 2
+        history[:] = 1
+        step = 1
+    else:
+        step = sequence_step(packet.sequence, counters["last_sequence"])
+        expected = state["last_timestamp"] + step * frames
+        if step > 0 and signed32(packet.timestamp - expected) != 0:
+            counters["timestamp_errors"] += 1
+    place = packet.sequence & (HISTORY_PACKETS - 1)
+    if -HISTORY_PACKETS < step <= 0:
+        if not history[place]:
+            history[place] = 1
+            counters["reordered"] += 1
+            counters["lost"] -= 1 if counters["lost"] > 0 else 0
+        return False
+    if step != 1:
+        counters["sequence_errors"] += 1
+    if 0 < step < HISTORY_PACKETS:
+        counters["lost"] += step - 1
+        for missing in range(counters["last_sequence"] + 1, counters["last_sequence"] + step):
+            history[missing & (HISTORY_PACKETS - 1)] = 0
+    else:
+        history[:] = 1
+    history[place] = 1
+    counters["last_sequence"] = packet.sequence
+    state["last_timestamp"] = packet.timestamp
+    return True
+
+
+@kernel
+def follow_arrival(state: Record, counters: Record, packet: Packet, now: Arrival) -> None:
+    """Interarrival jitter (RFC 3550, 6.4.1 and A.8) in 1/16 frame."""
+    transit = (now.frame - packet.timestamp) & MASK32
+    if state["known"] == 1:
+        change = abs(signed32(transit - state["transit"]))
+        counters["jitter_q4"] += change - ((counters["jitter_q4"] + 8) >> 4)
+    state["known"] = 1
+    state["transit"] = transit
+    counters["last_arrival_media_ns"] = now.media_ns
+
+
+@kernel
+def due_frame(
+    row: Record, state: Record, counters: Record, timestamp: int, frames: int, now: Arrival
+) -> int:
+    """Bus frame of `timestamp`; DROPPED while the offset of a latched sender is not known yet."""
+    delay = row["delay_frames"]
+    if row["timing"] == TIMING_DIRECT:
+        return unwrapped32(timestamp - row["ts_offset"], now.frame) + delay
+    offset = (timestamp + frames - now.frame) & MASK32
+    if counters["latched"]:
+        first = unwrapped32(timestamp - counters["offset_frames"], now.frame) + delay
+        early = signed32(offset - counters["offset_frames"])
+        if first >= now.bus_done and early <= now.rate // LATCH_EARLY:
+            state["trial_packets"] = 0
+            return first
+    if not try_offset(state, offset, bool(counters["latched"]), now):
+        return first if counters["latched"] else DROPPED
+    counters["slips"] += 1 if state["latched_before"] else 0
+    counters["latched"] = 1
+    counters["offset_frames"] = state["trial"]
+    state["latched_before"] = 1
+    state["trial_packets"] = 0
+    return unwrapped32(timestamp - state["trial"], now.frame) + delay
+
+
+@kernel
+def try_offset(state: Record, offset: int, again: bool, now: Arrival) -> bool:
+    """Whether enough packets agree on an offset; the earliest arrival among them sets it."""
+    change = signed32(offset - state["trial"])
+    if state["trial_packets"] == 0 or abs(change) > now.rate // LATCH_TOLERANCE:
+        state["trial"] = offset
+        state["trial_packets"] = 1
+        state["trial_since_ns"] = now.media_ns
+        return False
+    state["trial_packets"] += 1
+    if change > 0:
+        state["trial"] = offset
+    if again:
+        return bool(now.media_ns - state["trial_since_ns"] >= TAKE_OVER_NS)
+    return bool(state["trial_packets"] >= LATCH_PACKETS)
