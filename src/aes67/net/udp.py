@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import socket
 import struct
 
@@ -24,6 +25,7 @@ MCAST_JOIN_SOURCE_GROUP = 46
 MCAST_LEAVE_SOURCE_GROUP = 47
 SO_RCVBUFFORCE = 33
 SO_SNDBUFFORCE = 32
+SIOCGIFADDR = 0x8915
 BUFFER_BYTES = 8 << 20
 """64 streams of 1 ms packets for about 50 ms, as the kernel accounts them."""
 MEMBERSHIPS_PER_SOCKET = 20
@@ -48,13 +50,28 @@ def open_media_socket(interface: str, port: int) -> socket.socket:
         media.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         media.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 1)
         media.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
-        outgoing = struct.pack("=4s4si", bytes(4), bytes(4), socket.if_nametoindex(interface))
+        index = socket.if_nametoindex(interface)
+        outgoing = struct.pack("=4s4si", bytes(4), interface_address(interface), index)
         media.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, outgoing)
         media.bind(("", port))
     except OSError:
         media.close()
         raise
     return media
+
+
+def interface_address(interface: str) -> bytes:
+    """The interface's first IPv4 address, 0.0.0.0 when it has none.
+
+    As source of what is sent to a group: left to choose, the kernel passes over addresses of host
+    scope, so that on `lo` the packets would carry another interface's address, or none.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        request = struct.pack("16s240x", interface.encode())
+        try:
+            return fcntl.ioctl(asking, SIOCGIFADDR, request)[20:24]
+        except OSError:
+            return bytes(4)
 
 
 def _enlarge(media: socket.socket, option: int, privileged: int) -> None:
