@@ -18,13 +18,19 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 PLUGIN = "alsa_plugin"
-SHARED = ["link.c", "params.c"]
+SHARED = ["grant.c", "link.c", "params.c"]
 LIBRARIES = {
-    "libasound_module_pcm_aes67": ["pcm_aes67.c", "motion.c", "samples.c", *SHARED],
+    "libasound_module_pcm_aes67": [
+        "pcm_aes67.c", "callbacks.c", "chmap.c", "hw_params.c", "life.c", "motion.c", "samples.c",
+        *SHARED,
+    ],
     "libasound_module_ctl_aes67": ["ctl_aes67.c", *SHARED],
 }
 CONFIGURATION = "aes67.conf"
-FLAGS = ["-std=c11", "-O2", "-g", "-fPIC", "-DPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wshadow"]
+FLAGS = [
+    "-std=c11", "-O2", "-g", "-fPIC", "-DPIC", "-shared", "-fvisibility=hidden",
+    "-Wall", "-Wextra", "-Wshadow",
+]
 
 NO_COMPILER = """
 No C compiler was found (tried: {compiler}). The ALSA plugin is C.
@@ -82,10 +88,11 @@ class BuildPlugins(build_ext):
     def build_extension(self, ext: Extension) -> None:
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        extra = shlex.split(os.environ.get("CFLAGS", "")), shlex.split(os.environ.get("LDFLAGS", ""))
-        command = [*compiler(), *FLAGS, *extra[0], *ext.sources, "-o", str(target), *extra[1]]
+        compile_flags = shlex.split(os.environ.get("CFLAGS", ""))
+        link_flags = shlex.split(os.environ.get("LDFLAGS", ""))
+        command = [*compiler(), *FLAGS, *compile_flags, *ext.sources, "-o", str(target)]
         # --no-undefined: a missing symbol fails here, not inside an application
-        command += ["-Wl,--no-undefined", "-lasound", "-lpthread"]
+        command += [*link_flags, "-Wl,--no-undefined", "-lasound", "-lpthread"]
         print(shlex.join(command))
         if subprocess.run(command, check=False).returncode != 0:
             raise SystemExit(f"the ALSA plugin did not compile: {ext.name}")

@@ -7,13 +7,6 @@
 #include "pcm.h"
 #include "ring.h"
 
-#define MS INT64_C(1000000)
-#define SOCKET_CHECK_NS (20 * MS) /* how often an application that never polls looks */
-#define STALE_NS (1000 * MS) /* a clock page this old: the engine is stuck */
-#define ATTACH_EVERY_NS (50 * MS)
-#define ATTACH_STEP_NS (5 * MS)
-#define ATTACH_TIMEOUT_NS (500 * MS)
-#define CONTINUOUS_NS MS /* media time may differ by this over a re-attach */
 #define WAKE_LATER_NS 1000 /* so that a slewed clock does not wake one frame early */
 #define WAKE_LIMIT_NS (1000 * MS)
 #define WAKE_LIMIT_STAGING_NS (200 * MS)
@@ -48,7 +41,7 @@ static bool stops_at_xrun(const struct pcm *pcm)
 }
 
 /* What the engine reads: a seqlock, one new run number for each change. */
-static void publish_run(struct pcm *pcm, int64_t run_state)
+void motion_publish(struct pcm *pcm, int64_t run_state)
 {
 	struct aes67_stream_header *stream = link_stream(&pcm->link);
 
@@ -78,7 +71,7 @@ static void set_anchor(struct pcm *pcm, int64_t frame)
 void motion_stop(struct pcm *pcm)
 {
 	if (pcm->run_state != AES67_RUN_IDLE)
-		publish_run(pcm, AES67_RUN_IDLE);
+		motion_publish(pcm, AES67_RUN_IDLE);
 }
 
 static void stop_with_xrun(struct pcm *pcm)
@@ -89,7 +82,7 @@ static void stop_with_xrun(struct pcm *pcm)
 }
 
 /* Media time has jumped. */
-static void meet_discontinuity(struct pcm *pcm, int64_t now)
+void motion_meet_discontinuity(struct pcm *pcm, int64_t now)
 {
 	if (!is_moving(pcm))
 		return;
@@ -98,133 +91,8 @@ static void meet_discontinuity(struct pcm *pcm, int64_t now)
 		return;
 	}
 	set_anchor(pcm, media_frame(pcm, now));
-	publish_run(pcm, AES67_RUN_RUNNING);
+	motion_publish(pcm, AES67_RUN_RUNNING);
 }
-
-/* Life of the engine */
-
-static void lose_engine(struct pcm *pcm, int64_t now)
-{
-	link_orphan(&pcm->link, pcm->idle_fd);
-	pcm->life = PCM_ORPHAN;
-	pcm->lost_ns = now;
-	pcm->try_ns = now;
-}
-
-static void give_up(struct pcm *pcm)
-{
-	motion_stop(pcm);
-	link_close(&pcm->next);
-	link_orphan(&pcm->link, pcm->idle_fd);
-	pcm->life = PCM_GONE;
-}
-
-/* Is the device of the new engine still ours? */
-static bool fits(const struct pcm *pcm, const struct aes67_msg_caps *caps)
-{
-	bool has_rate = !pcm->is_configured;
-
-	for (uint32_t i = 0; i < caps->rate_count; i++)
-		has_rate = has_rate || caps->rates[i] == pcm->rate;
-	return has_rate && pcm->channels <= caps->channels_max &&
-	       pcm->params.first + pcm->channels <= caps->bus_channels;
-}
-
-static void finish_attach(struct pcm *pcm, int64_t now)
-{
-	int64_t before = clock_media_ns(&pcm->clock, now);
-	struct clock_line line = { 0 };
-	int64_t jump;
-
-	if (!clock_read(link_clock(&pcm->next), &line))
-		return; /* its writer is in the way: at the next step */
-	if (pcm->next.stage == LINK_UP && pcm->is_capture)
-		samples_stage(pcm, pcm->hw);
-	else if (pcm->next.stage == LINK_UP)
-		samples_carry_over(pcm, &pcm->next);
-	if (link_replace(&pcm->link, &pcm->next) < 0)
-		return;
-	pcm->clock = line;
-	pcm->life = PCM_ATTACHED;
-	pcm->attached_ns = now;
-	pcm->run_seq = 0;
-	pcm->counters.attaches++;
-	jump = clock_media_ns(&line, now) - before;
-	pcm->epoch = line.epoch;
-	samples_publish_appl(pcm);
-	if (pcm->run_state != AES67_RUN_IDLE)
-		publish_run(pcm, pcm->run_state);
-	if (jump > CONTINUOUS_NS || jump < -CONTINUOUS_NS)
-		meet_discontinuity(pcm, now);
-}
-
-/* One step towards a new engine, never blocking. */
-static void try_attach(struct pcm *pcm, int64_t now)
-{
-	struct link *next = &pcm->next;
-	int err = 0;
-
-	if (next->stage == LINK_CLOSED) {
-		if (now < pcm->try_ns)
-			return;
-		err = link_connect(next, pcm->params.server, &pcm->hello);
-		pcm->try_ns = now + (err < 0 ? ATTACH_EVERY_NS : ATTACH_TIMEOUT_NS);
-		if (err < 0)
-			return;
-	}
-	err = link_step(next);
-	if (err == 0 && next->stage == LINK_READY && !fits(pcm, &next->caps)) {
-		give_up(pcm);
-		return;
-	}
-	if (err == 0 && next->stage == LINK_READY && pcm->is_configured)
-		err = link_setup(next, &pcm->link.setup);
-	if (err == 0 && next->stage == (pcm->is_configured ? LINK_UP : LINK_READY)) {
-		finish_attach(pcm, now);
-		return;
-	}
-	if (err < 0 || now >= pcm->try_ns) {
-		link_close(next);
-		pcm->try_ns = now + ATTACH_EVERY_NS;
-	}
-}
-
-static void check_socket(struct pcm *pcm, int64_t now)
-{
-	unsigned int events;
-
-	if (!pcm->check_socket && now - pcm->checked_ns < SOCKET_CHECK_NS)
-		return;
-	pcm->check_socket = false;
-	pcm->checked_ns = now;
-	events = link_events(&pcm->link);
-	if (events & LINK_EVENT_RECONFIGURED)
-		give_up(pcm);
-	else if (events & LINK_EVENT_GONE)
-		lose_engine(pcm, now);
-}
-
-static void update_life(struct pcm *pcm, int64_t now)
-{
-	if (pcm->life == PCM_ATTACHED) {
-		int64_t seen;
-
-		clock_read(link_clock(&pcm->link), &pcm->clock);
-		seen = pcm->clock.mono_ns > pcm->attached_ns ? pcm->clock.mono_ns
-							     : pcm->attached_ns;
-		check_socket(pcm, now);
-		if (pcm->life == PCM_ATTACHED && now - seen > STALE_NS)
-			lose_engine(pcm, now);
-	}
-	if (pcm->life == PCM_ORPHAN) {
-		if (now - pcm->lost_ns >= pcm->params.grace_ms * MS)
-			give_up(pcm);
-		else
-			try_attach(pcm, now);
-	}
-}
-
-/* Position */
 
 int64_t motion_avail(const struct pcm *pcm)
 {
@@ -303,11 +171,11 @@ static void move(struct pcm *pcm, int64_t now)
 void motion_update(struct pcm *pcm, snd_pcm_state_t state, int64_t now)
 {
 	pcm->state = state;
-	update_life(pcm, now);
+	life_update(pcm, now);
 	if (pcm->life == PCM_GONE || !pcm->is_configured || !is_moving(pcm) || pcm->has_xrun)
 		return;
 	if (pcm->life == PCM_ATTACHED && pcm->clock.epoch != pcm->epoch)
-		meet_discontinuity(pcm, now);
+		motion_meet_discontinuity(pcm, now);
 	if (!pcm->has_xrun)
 		move(pcm, now);
 }
@@ -320,7 +188,7 @@ void motion_start(struct pcm *pcm, int64_t now)
 	pcm->has_xrun = false;
 	set_anchor(pcm, clock_grid_frame(media, pcm->link.caps.grid_ns, pcm->rate));
 	pcm->exact = pcm->hw;
-	publish_run(pcm, AES67_RUN_RUNNING);
+	motion_publish(pcm, AES67_RUN_RUNNING);
 }
 
 void motion_pause(struct pcm *pcm, int64_t now, bool enable)
@@ -329,13 +197,13 @@ void motion_pause(struct pcm *pcm, int64_t now, bool enable)
 		if (pcm->exact > pcm->hw)
 			pcm->hw = pcm->exact;
 		samples_stage(pcm, pcm->hw);
-		publish_run(pcm, AES67_RUN_PAUSED);
+		motion_publish(pcm, AES67_RUN_PAUSED);
 		pcm->state = SND_PCM_STATE_PAUSED;
 		return;
 	}
 	set_anchor(pcm, media_frame(pcm, now));
 	pcm->state = SND_PCM_STATE_RUNNING;
-	publish_run(pcm, AES67_RUN_RUNNING);
+	motion_publish(pcm, AES67_RUN_RUNNING);
 }
 
 void motion_rewind(struct pcm *pcm)
@@ -344,10 +212,9 @@ void motion_rewind(struct pcm *pcm)
 	pcm->base = pcm->exact = pcm->hw = pcm->returned = pcm->appl = pcm->written = 0;
 	pcm->stage_from = pcm->staged = 0;
 	pcm->has_xrun = false;
+	pcm->published = -1;
 	samples_publish_appl(pcm);
 }
-
-/* Wake-up */
 
 bool motion_is_ready(const struct pcm *pcm)
 {
@@ -398,8 +265,7 @@ static int64_t wake_ns(const struct pcm *pcm, int64_t now)
 				 pcm->is_staging ? WAKE_LIMIT_STAGING_NS : WAKE_LIMIT_NS);
 	}
 	if (pcm->life == PCM_ORPHAN)
-		when = at_latest(pcm, when, now,
-				 pcm->next.stage == LINK_CLOSED ? ATTACH_EVERY_NS : ATTACH_STEP_NS);
+		when = at_latest(pcm, when, now, life_wake_limit(pcm));
 	return when == CLOCK_NEVER ? 0 : when;
 }
 

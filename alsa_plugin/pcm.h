@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
  *
- * The state of one PCM handle, and what its three files do with it:
+ * The state of one PCM handle, and what its files do with it:
  *
- *   pcm_aes67.c  what alsa-lib calls: configuration, constraints, callbacks
- *   motion.c     time: the engine alive or lost, position, wake-up
+ *   pcm_aes67.c  open: configuration, constraints, close
+ *   callbacks.c  what alsa-lib calls in between
+ *   chmap.c      channel maps
+ *   hw_params.c  constraints, and what is done when an application has chosen
+ *   life.c       the engine alive or lost
+ *   motion.c     position and wake-up
  *   samples.c    data: the rings
  *
- * Everything in motion.c and samples.c is called with `lock` held. The PCM's own mutex (alsa-lib's)
+ * Everything in life.c, motion.c and samples.c is called with `lock` held. The PCM's own mutex (alsa-lib's)
  * is taken first where both are; no function of alsa-lib that takes it is called under `lock`.
  */
 #ifndef AES67_PCM_H
@@ -20,6 +24,8 @@
 #include "clock.h"
 #include "link.h"
 #include "params.h"
+
+#define MS INT64_C(1000000) /* in ns */
 
 /* Is there an engine? */
 enum pcm_life {
@@ -83,6 +89,7 @@ struct pcm {
 	int64_t returned; /* hw as alsa-lib last got it */
 	int64_t appl; /* the application's */
 	int64_t written; /* playback: highest position ever written */
+	int64_t published; /* appl, as the engine sees it */
 	bool has_xrun; /* stopped by an xrun that alsa-lib has not been told of yet */
 
 	/* wake-up */
@@ -97,6 +104,29 @@ struct pcm {
 	bool is_staging; /* the buffer is longer than the bus reaches back */
 };
 
+/* pcm_aes67.c */
+int pcm_connect(struct link *link, const struct params *params,
+		const struct aes67_msg_hello *hello);
+void pcm_destroy(struct pcm *pcm);
+
+/* callbacks.c */
+extern const snd_pcm_ioplug_callback_t pcm_callbacks;
+
+/* hw_params.c */
+unsigned int pcm_channels_limit(const struct pcm *pcm);
+int pcm_set_constraints(struct pcm *pcm);
+int pcm_hw_params(snd_pcm_ioplug_t *io, snd_pcm_hw_params_t *params);
+int pcm_hw_free(snd_pcm_ioplug_t *io);
+int pcm_sw_params(snd_pcm_ioplug_t *io, snd_pcm_sw_params_t *params);
+
+/* chmap.c */
+snd_pcm_chmap_t *pcm_get_chmap(snd_pcm_ioplug_t *io);
+snd_pcm_chmap_query_t **pcm_query_chmaps(snd_pcm_ioplug_t *io);
+
+/* life.c */
+void life_update(struct pcm *pcm, int64_t now);
+int64_t life_wake_limit(const struct pcm *pcm);
+
 /* motion.c */
 int64_t motion_now(void);
 void motion_update(struct pcm *pcm, snd_pcm_state_t state, int64_t now);
@@ -105,10 +135,13 @@ void motion_pause(struct pcm *pcm, int64_t now, bool enable);
 void motion_stop(struct pcm *pcm);
 void motion_rewind(struct pcm *pcm); /* to position 0, for prepare */
 bool motion_is_ready(const struct pcm *pcm);
+void motion_publish(struct pcm *pcm, int64_t run_state);
+void motion_meet_discontinuity(struct pcm *pcm, int64_t now);
 void motion_arm(struct pcm *pcm, int64_t now);
 int64_t motion_avail(const struct pcm *pcm);
 
 /* samples.c */
+void samples_prefault(const struct pcm *pcm);
 void samples_publish_appl(struct pcm *pcm);
 void samples_write(struct pcm *pcm, const void *from, int64_t position, int64_t frames);
 int samples_read(struct pcm *pcm, void *to, int64_t position, int64_t frames);

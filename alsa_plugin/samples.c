@@ -28,16 +28,6 @@ static int64_t larger(int64_t a, int64_t b)
 
 /* Playback */
 
-void samples_publish_appl(struct pcm *pcm)
-{
-	struct aes67_stream_header *stream = link_stream(&pcm->link);
-
-	if (pcm->is_capture || !stream)
-		return;
-	__atomic_store_n(&stream->client_mono_ns, motion_now(), __ATOMIC_RELAXED);
-	__atomic_store_n(&stream->appl_pos, pcm->appl, __ATOMIC_RELEASE);
-}
-
 /* Frames that snd_pcm_forward skipped have never been written: they are silence, not old sound. */
 static void fill_gap(struct pcm *pcm, int64_t end)
 {
@@ -52,6 +42,22 @@ static void fill_gap(struct pcm *pcm, int64_t end)
 		       (size_t)(run * pcm->channels) * sizeof(int32_t));
 		position += run;
 	}
+	pcm->written = end;
+}
+
+/* Tell the engine how far the application has come, also after snd_pcm_rewind and _forward, which
+ * call nothing. */
+void samples_publish_appl(struct pcm *pcm)
+{
+	struct aes67_stream_header *stream = link_stream(&pcm->link);
+
+	if (pcm->is_capture || !stream || pcm->appl == pcm->published)
+		return;
+	if (pcm->appl > pcm->written)
+		fill_gap(pcm, pcm->appl);
+	pcm->published = pcm->appl;
+	__atomic_store_n(&stream->client_mono_ns, motion_now(), __ATOMIC_RELAXED);
+	__atomic_store_n(&stream->appl_pos, pcm->appl, __ATOMIC_RELEASE);
 }
 
 void samples_write(struct pcm *pcm, const void *from, int64_t position, int64_t frames)
@@ -112,6 +118,16 @@ static struct planes bus_planes(const struct pcm *pcm)
 static struct planes stage_planes(const struct pcm *pcm)
 {
 	return (struct planes){ .samples = pcm->stage, .frames = pcm->stage_frames };
+}
+
+/* Fault our channels of the bus in now: a page fault later costs more than a wake-up. */
+void samples_prefault(const struct pcm *pcm)
+{
+	const volatile int32_t *row = bus_planes(pcm).samples;
+	int64_t count = pcm->channels * pcm->link.ring_frames;
+
+	for (int64_t i = 0; i < count; i += AES67_PAGE_BYTES / (int64_t)sizeof(*row))
+		(void)row[i];
 }
 
 /* Interleave from planes, converting. */

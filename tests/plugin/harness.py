@@ -71,7 +71,9 @@ class Mock:
 
     def do(self, order: str, **arguments: Any) -> Any:
         """One command to the mock and its answer."""
-        assert self.process and self.process.stdin and self.process.stdout
+        assert self.process
+        assert self.process.stdin
+        assert self.process.stdout
         self.process.stdin.write(json.dumps({"do": order} | arguments) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
@@ -98,8 +100,10 @@ class Mock:
         )
 
 
-def build_library(target: Path, sources: Sequence[str], *flags: str, compiler: str = "gcc") -> Path:
-    """Compile a shared library from files of alsa_plugin/ or absolute paths; warnings are errors."""
+def build_library(
+    target: Path, sources: Sequence[str], *flags: str, compiler: str = "gcc"
+) -> Path:
+    """Compile a shared library from files of alsa_plugin/ (or absolute paths), -Werror."""
     files = [name if os.path.isabs(name) else str(SOURCE / name) for name in sources]
     command = [compiler, *FLAGS, "-shared", f"-I{SOURCE}", *flags, *files, "-o", str(target)]
     subprocess.run([*command, "-lasound", "-lpthread"], check=True)

@@ -9,6 +9,7 @@ offset of its own and does no audio but the loop; what it counts, it counts from
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import selectors
@@ -117,7 +118,7 @@ class Stream:
         return None
 
     def take(self, now_frame: int) -> tuple[int, np.ndarray[Any, Any]] | None:
-        """Samples due at media frame `now_frame`: (media frame of the first, [frames][channels])."""
+        """Samples due at frame `now_frame`: (media frame of the first, [frames][channels])."""
         line = self.line()
         if line is None:
             return None
@@ -264,10 +265,8 @@ class Engine:
         head = {"magic": layout.MESSAGE_MAGIC, "major": layout.VERSION_MAJOR, "size": struct.size}
         for name, value in (head | fields).items():
             record[0][name] = value
-        try:
+        with contextlib.suppress(OSError):
             socket.send_fds(client.socket, [record.tobytes()], fds)
-        except OSError:
-            pass
 
     def send_caps(self, client: Client, serial: int) -> None:
         rates = [*self.rates, *[0] * (layout.MAX_RATES - len(self.rates))]

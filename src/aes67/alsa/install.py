@@ -2,8 +2,8 @@
 
 The system's is a file of its own in `/etc/alsa/conf.d`. A user's is a marked block at the end of
 `~/.asoundrc`, the one user file that every alsa-lib reads (newer ones read
-`$XDG_CONFIG_HOME/alsa/asoundrc` too); all else in that file stays byte for byte. Both hold the whole
-definition, so that a deleted package breaks our names only and no other device.
+`$XDG_CONFIG_HOME/alsa/asoundrc` too); all else in that file stays byte for byte. Both hold the
+whole definition, so that a deleted package breaks our names only and no other device.
 """
 
 from __future__ import annotations
