@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aes67.engine.plan import Plan
 from aes67.errors import Refused
 from aes67.net.seqpacket import Connection, Listener, Message, listen
 from aes67.shm.layout import (
@@ -30,7 +31,6 @@ from aes67.shm.layout import (
 if TYPE_CHECKING:
     from aes67.engine.alsa import AlsaServer
     from aes67.engine.engine import Engine
-    from aes67.engine.plan import Plan
     from aes67.engine.timekeeper import Timekeeper
 
 log = logging.getLogger("aes67.link")
@@ -157,8 +157,6 @@ class LinkServer:
         await handler(fields, message)
 
     async def _plan(self, fields: dict[str, Any], message: Message) -> None:
-        from aes67.engine.plan import Plan
-
         serial = fields.get("serial")
         try:
             if isinstance(serial, bool) or not isinstance(serial, int) or serial < 1:

@@ -20,8 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from aes67.clock.estimator import warm
 from aes67.engine.alsa import AlsaServer, Hooks
 from aes67.engine.engine import Engine
+from aes67.engine.footprint import trim
 from aes67.engine.link import LinkServer
 from aes67.engine.timekeeper import Timekeeper
 from aes67.net.heartbeat import Heartbeat
@@ -98,6 +100,8 @@ async def _run(options: argparse.Namespace) -> None:
     _raise_descriptor_limit()
     engine = Engine(priority=options.priority, lock_memory=not options.no_lock_memory)
     engine.start()
+    warm()
+    trim()
     for warning in engine.warnings:
         log.warning("%s", warning)
     try:
@@ -120,7 +124,7 @@ class _Parts:
     """Everything around the engine that lives on the loop, wired together."""
 
     def __init__(self, engine: Engine) -> None:
-        self._timekeeper = Timekeeper(engine.clock_page.publish, self._snapshot_changed)
+        self._timekeeper = Timekeeper(engine.clock_page.publish_media, self._snapshot_changed)
         hooks = Hooks(
             request_rate=lambda rate: self._link.request_rate(rate),
             pcms_changed=lambda: self._link.pcms_changed(),
