@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aes67.control.flags import flags
+from aes67.session.checks import NO_GRANDMASTER
 from aes67.session.contract import sink_object, source_object
 from aes67.session.node import Clock, Node
 
@@ -21,12 +22,12 @@ def contract_clock(ptp: Mapping[str, Any] | None) -> Clock:
     digits = re.sub("[^0-9a-fA-F]", "", str(ptp.get("gmid") or "")).upper()
     pairs = "-".join(digits[i : i + 2] for i in range(0, 16, 2)) if len(digits) == 16 else ""
     status = CONTRACT_STATUS.get(str(ptp.get("state", "")), "unlocked")
-    return Clock(status, pairs or "00-00-00-00-00-00-00-00")
+    return Clock(status, pairs or NO_GRANDMASTER)
 
 
 def contract_ptp(clock: Clock, ptp: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The contract's PTP status: jitter in us."""
-    jitter_ns = (ptp or {}).get("jitter_ns") or 0
+    """The contract's PTP status; jitter is that of Sync messages, in us."""
+    jitter_ns = ((ptp or {}).get("jitter_ns") or {}).get("sync") or 0
     return {"status": clock.status, "gmid": clock.gmid, "jitter": round(jitter_ns / 1000)}
 
 

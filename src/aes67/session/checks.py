@@ -12,6 +12,7 @@ from aes67.session.stream import CODECS, SinkStream
 from aes67.shm.layout import early_limit_frames
 from aes67.wire.payload import MAX_PAYLOAD_BYTES
 
+NO_GRANDMASTER = "00-00-00-00-00-00-00-00"
 NAME_RULE = "stream name is in use"
 
 
@@ -105,22 +106,23 @@ def check_map(channels: tuple[int, ...], config: Config) -> None:
 def check_reference_clock(sink: Sink, stream: SinkStream, config: Config, gmid: str) -> None:
     """Whether the stream's clock is ours, unless the sink ignores it.
 
-    Only a clock given with grandmaster and domain is compared, as the contract does; without a
-    grandmaster of our own (all zeros, or not known yet) nothing matches.
+    Only a clock given with grandmaster and domain is compared, as the contract does; `gmid` is
+    ours, empty or all zeros while there is none.
 
     Raises:
         Refused: on field `sdp`.
     """
     if sink.ignore_refclk_gmid:
         return
+    ours = gmid.upper() or NO_GRANDMASTER
     for clock in stream.audio.ref_clocks:
         if clock.kind != "ptp" or clock.gmid is None or clock.domain is None:
             continue
-        if clock.gmid != gmid.upper() or clock.domain != config.ptp_domain:
+        if clock.gmid != ours or clock.domain != config.ptp_domain:
             raise Refused(
                 "sdp",
                 f"{clock.gmid}:{clock.domain}",
                 f"clocked by grandmaster {clock.gmid} in domain {clock.domain}, ours is "
-                f"{gmid or 'not known yet'} in domain {config.ptp_domain} "
+                f"{ours} in domain {config.ptp_domain} "
                 "(ignore_refclk_gmid accepts it)",
             )

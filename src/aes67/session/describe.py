@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 from aes67.config.model import Config
 from aes67.session import identity
-from aes67.session.checks import effective_address, is_multicast
+from aes67.session.checks import NO_GRANDMASTER, effective_address, is_multicast
 from aes67.session.model import Source
 from aes67.session.network import Network
 from aes67.wire import sdp
 from aes67.wire.sdp_attributes import ptime_text
-
-NO_GRANDMASTER = "00-00-00-00-00-00-00-00"
 
 
 @dataclass(frozen=True)

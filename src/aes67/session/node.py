@@ -258,6 +258,7 @@ class Node:
         async with self._lock:
             before = self.state
             config = merged(before.config, tree)
+            _check_interfaces(before, config)
             rate = before.rate
             if config.sample_rate != before.config.sample_rate:
                 rate = config.sample_rate
@@ -385,6 +386,15 @@ class Node:
     def _tell(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+
+def _check_interfaces(before: State, config: Config) -> None:
+    if config.interfaces == before.config.interfaces:
+        return
+    for name in config.interfaces[:2]:
+        if before.network.find(name) is None:
+            there = ", ".join(each.name for each in before.network.interfaces)
+            raise Refused("interface_name", name, f"no such interface; there are {there}")
 
 
 def _valid(state: State) -> State:

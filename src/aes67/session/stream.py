@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aes67.errors import Refused, WireError
-from aes67.session.model import Sink
+from aes67.session.model import SINKS, Sink
 from aes67.shm.layout import (
     CODEC_AM824,
     CODEC_AM824_AES3,
@@ -58,24 +59,30 @@ def interpret(sink: Sink) -> SinkStream:
     Raises:
         Refused: on field `sdp`, when it has no reading or names a stream we cannot receive.
     """
+    return _interpret(sink.sdp, sink.timing, sink.framing)
+
+
+@lru_cache(maxsize=4 * SINKS)
+def _interpret(text: str, wanted_timing: str, framing: str) -> SinkStream:
+    """The same for the fields that count: a plan asks for all sinks, of which one has changed."""
     try:
-        description = sdp.parse(sink.sdp)
+        description = sdp.parse(text)
         streams = audio_streams(description)
     except WireError as error:
         place = f"line {error.offset}: " if error.offset else ""
-        raise Refused("sdp", _short(sink.sdp), place + error.reason) from None
+        raise Refused("sdp", _short(text), place + error.reason) from None
     if not streams:
-        raise Refused("sdp", _short(sink.sdp), "no m=audio line")
+        raise Refused("sdp", _short(text), "no m=audio line")
     audio = streams[0]
     _check(audio)
     advice = timing_advice(audio)
-    timing, reason = advice.timing, advice.reason
-    if sink.timing != "auto":
-        timing, reason = sink.timing, "set by hand"
+    timing, reason = str(advice.timing), advice.reason
+    if wanted_timing != "auto":
+        timing, reason = wanted_timing, "set by hand"
     return SinkStream(
         audio=audio,
         legs=tuple(audio.legs[:MAX_LEGS]),
-        codec=codec_number(audio.encoding, sink.framing),
+        codec=codec_number(audio.encoding, framing),
         frames_per_packet=audio.frames_per_packet or 0,
         timing=timing,
         timing_reason=reason,
