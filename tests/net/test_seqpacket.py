@@ -49,6 +49,21 @@ async def test_messages_arrive_whole_and_in_order() -> None:
     assert connection.closed
 
 
+async def test_last_words_are_heard_but_not_after_close() -> None:
+    connection, peer = pair()
+    peer.send(b"last words")
+    peer.close()
+    await until(lambda: connection.closed)
+    assert (await connection.receive()).data == b"last words"  # type: ignore[union-attr]
+    assert await connection.receive() is None
+    connection, peer = pair()
+    peer.send(b"unheard")
+    await until(lambda: bool(connection._inbox))
+    connection.close()
+    assert await connection.receive() is None
+    peer.close()
+
+
 async def test_a_message_longer_than_agreed_ends_the_connection() -> None:
     connection, peer = pair()
     peer.send(bytes(1001))

@@ -37,6 +37,8 @@ log = logging.getLogger("aes67.link")
 
 LINK_VERSION = 1
 MESSAGE_BYTES_MAX = 1 << 18
+VALUE_CHARACTERS = 200
+"""Of a refused value, in the answer."""
 TABLE_BYTES = MAX_SOURCES * SOURCE_ROW.size + MAX_SINKS * SINK_ROW.size
 
 
@@ -228,6 +230,6 @@ def read_tables(descriptors: tuple[int, ...]) -> bytes:
 
 def _refusal(serial: object, refused: Refused) -> dict[str, object]:
     value = refused.value
-    if not isinstance(value, (str, int, float, bool, type(None))):
-        value = repr(value)
+    if not isinstance(value, (int, float, type(None))):
+        value = str(value)[:VALUE_CHARACTERS]
     return {"serial": serial, "field": refused.field, "value": value, "rule": refused.rule}

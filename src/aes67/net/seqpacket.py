@@ -212,11 +212,12 @@ class Connection:
         self._resume_reading()
 
     async def receive(self) -> Message | None:
-        """The next message; None when the connection is closed."""
+        """The next message; None when the connection is closed. What the peer sent before it
+        went away comes first; after `close` nothing does."""
         while not self._inbox and not self.closed:
             self._arrived.clear()
             await self._arrived.wait()
-        if self.closed:
+        if not self._inbox:
             return None
         message = self._inbox.popleft()
         self._resume_reading()
@@ -247,17 +248,20 @@ class Connection:
 
     def close(self) -> None:
         """Close at once; messages not yet handed out are lost. Calling it again does nothing."""
+        for message in self._inbox:
+            message.close()
+        self._inbox.clear()
+        self._end()
+
+    def _end(self) -> None:
         if self.closed:
             return
         self.closed = True
         self._loop.remove_reader(self._sock.fileno())
         self._loop.remove_writer(self._sock.fileno())
         self._sock.close()
-        for message in self._inbox:
-            message.close()
         for outgoing in self._outbox:
             _close_all(outgoing.descriptors)
-        self._inbox.clear()
         self._outbox.clear()
         self._arrived.set()
         self._drained.set()
@@ -282,7 +286,7 @@ class Connection:
             except OSError:
                 message = None
             if message is None:
-                self.close()
+                self._end()
                 return
             self._inbox.append(message)
             self._arrived.set()
@@ -309,7 +313,7 @@ class Connection:
         except BlockingIOError:
             return False
         except OSError:
-            self.close()
+            self._end()
         return True
 
     def _flush(self) -> None:
