@@ -1,10 +1,11 @@
 """The one decorator of compiled code, and the cache directory that can never hold a stale kernel.
 
 Numba's own cache does not notice a change in *another* file that a kernel calls. So the directory
-is named by a hash over every file of the packages that hold compiled code, the Numba version and
-the CPU: any edit is a new directory. It must be set before Numba is imported, hence this module is
-the only one that imports Numba first. `AES67_CACHE_DIR` (or systemd's `CACHE_DIRECTORY`) says
-where the directories live; the default is the user's cache folder.
+is named by a hash over every file that holds compiled code, every file of ours that those import
+(directly or not: a kernel freezes the constants it uses), the Numba version and the CPU: an edit
+of any of them is a new directory, an edit elsewhere compiles nothing. It must be set before Numba
+is imported, hence this module is the only one that imports Numba first. `AES67_CACHE_DIR` (or
+systemd's `CACHE_DIRECTORY`) says where the directories live; the default is the user's cache folder.
 """
 
 from __future__ import annotations
@@ -12,29 +13,66 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-COMPILED_PACKAGES = ("clock", "media", "engine", "shm", "wire")
+COMPILED_PACKAGES = ("clock", "media", "engine")
+_COMPILED = re.compile(r"^@(?:kernel|inner|intrinsic)\b|ExternalFunction", re.MULTILINE)
+_IMPORT = re.compile(
+    r"^from (aes67[\w.]*) import ([^(\n]+)|^from (aes67[\w.]*) import \(", re.MULTILINE
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def compiled_sources(root: Path) -> list[Path]:
+    """Files that hold compiled code, and all files of ours that they import, sorted.
+
+    Args:
+        root: the `aes67` package folder.
+    """
+    texts: dict[Path, str] = {}
+    waiting = [root / "jit.py"]
+    for package in COMPILED_PACKAGES:
+        for file in (root / package).glob("*.py"):
+            if _COMPILED.search(file.read_text(encoding="utf-8")):
+                waiting.append(file)
+    while waiting:
+        file = waiting.pop()
+        if file not in texts:
+            texts[file] = file.read_text(encoding="utf-8")
+            waiting += _imported(root, texts[file])
+    return sorted(texts)
+
+
+def _imported(root: Path, text: str) -> list[Path]:
+    """The files of ours that a module's text imports."""
+    found = []
+    for match in _IMPORT.finditer(text):
+        parts = (match[1] or match[3]).split(".")[1:]
+        module = root.joinpath(*parts).with_suffix(".py")
+        if parts and module.is_file():
+            found.append(module)
+        elif match[2]:
+            names = (name.split()[0] for name in match[2].split(","))
+            candidates = (root.joinpath(*parts, f"{name}.py") for name in names)
+            found += [file for file in candidates if file.is_file()]
+    return found
+
+
 def source_hash(root: Path | None = None) -> str:
-    """Hash of every source a kernel may be compiled from, the Numba version and the CPU model.
+    """Hash of `compiled_sources`, the Numba version and the CPU model.
 
     Args:
         root: the `aes67` package folder; by default the one this file is in.
     """
     root = root or Path(__file__).parent
     digest = hashlib.sha256()
-    files = [root / "jit.py"]
-    for package in COMPILED_PACKAGES:
-        files += sorted((root / package).glob("*.py"))
-    for file in files:
-        digest.update(file.name.encode())
+    for file in compiled_sources(root):
+        digest.update(str(file.relative_to(root)).encode())
         digest.update(file.read_bytes())
     for fact in (metadata.version("numba"), platform.machine(), _cpu_model(), _bounds_checked()):
         digest.update(str(fact).encode())
@@ -94,4 +132,20 @@ def kernel(function: F) -> F:
     index checks on.
     """
     compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=False)(function)
+    return cast(F, compiled)
+
+
+def inner(function: F) -> F:
+    """A part of the tick: like `kernel`, but only other compiled code can call it.
+
+    Without an entry from Python there is a third less to compile.
+    """
+    compiled = numba.njit(
+        nogil=True,
+        cache=True,
+        error_model="numpy",
+        fastmath=False,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+    )(function)
     return cast(F, compiled)
