@@ -5,7 +5,7 @@ is named by a hash over every file that holds compiled code, every file of ours 
 (directly or not: a kernel freezes the constants it uses), the Numba version and the CPU: an edit
 of any of them is a new directory, an edit elsewhere compiles nothing. It must be set before Numba
 is imported, hence this module is the only one that imports Numba first. `AES67_CACHE_DIR` (or
-systemd's `CACHE_DIRECTORY`) says where the directories live; the default is the user's cache folder.
+systemd's `CACHE_DIRECTORY`) says where the directories live; the default is the user's.
 """
 
 from __future__ import annotations
