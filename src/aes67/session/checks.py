@@ -76,6 +76,8 @@ def check_sink_name(sink: Sink, others: Iterable[Sink]) -> None:
 def check_sink(sink: Sink, stream: SinkStream, config: Config) -> None:
     """Whether this node can receive it.
 
+    The largest delay leaves half of the capture bus for packets that come early.
+
     Raises:
         Refused: the field that forbids it.
     """
@@ -84,7 +86,7 @@ def check_sink(sink: Sink, stream: SinkStream, config: Config) -> None:
         raise Refused(
             "delay", sink.delay, f"at least one packet, {stream.frames_per_packet} samples"
         )
-    most = early_limit_frames(stream.audio.rate)
+    most = early_limit_frames(stream.audio.rate) // 2
     if sink.delay > most:
         raise Refused("delay", sink.delay, f"at most {most} samples at {stream.audio.rate} Hz")
 

@@ -47,7 +47,10 @@ class Engine(Protocol):
         """Whether an engine is there."""
 
     async def apply(self, plan: Mapping[str, Any], tables: bytes) -> None:
-        """Put a plan in force; raises Refused, or ConnectionError when the engine goes away."""
+        """Put a plan in force.
+
+        Raises Refused; ConnectionError when the engine goes away, TimeoutError when it is silent.
+        """
 
 
 class Store(Protocol):
@@ -353,11 +356,17 @@ class Node:
         )
         if same or not self._engine.connected:
             return
+        before, self._applied = self._applied, None
         try:
             await self._engine.apply(new.message, new.tables)
-        except (ConnectionError, TimeoutError):
-            self._applied = None
+        except ConnectionError:
             return
+        except TimeoutError:
+            self.refusal = Refused("engine", "", "the engine does not answer")
+            raise self.refusal from None
+        except Refused:
+            self._applied = before
+            raise
         self._applied = new
 
     async def _save_status(self) -> None:

@@ -104,7 +104,7 @@ def _fill_sink(row: Any, entry: SinkEntry) -> None:
     row["payload_type"] = stream.audio.payload_type
     row["codec"] = stream.codec
     row["channels"] = stream.audio.channels
-    row["frames_per_packet"] = stream.frames_per_packet
+    row["frames_per_packet"] = stream.frames_per_packet or stream.audio.rate // 1000
     row["ts_offset"] = stream.offset
     row["delay_frames"] = entry.sink.delay
     row["timing"] = TIMING_DIRECT if stream.timing == "direct" else TIMING_LATCHED

@@ -20,6 +20,7 @@ from aes67.shm.layout import (
     MAX_STREAM_CHANNELS,
 )
 from aes67.wire import sdp
+from aes67.wire.payload import MAX_PAYLOAD_BYTES
 from aes67.wire.sdp_media import AudioStream, Leg, audio_streams
 from aes67.wire.sdp_timing import timing_advice
 
@@ -98,6 +99,15 @@ def _check(audio: AudioStream) -> None:
         raise Refused("sdp", audio.encoding, f"line {audio.number}: codec is none of {known}")
     if audio.channels > MAX_STREAM_CHANNELS:
         raise Refused("sdp", audio.channels, f"at most {MAX_STREAM_CHANNELS} channels")
+    frames, sample = audio.frames_per_packet or 1, CODECS[audio.encoding][1]
+    size = frames * audio.channels * sample
+    if size > MAX_PAYLOAD_BYTES:
+        raise Refused(
+            "sdp",
+            frames,
+            f"{frames} samples x {audio.channels} channels x {sample} bytes = {size} bytes, but a "
+            f"packet carries at most {MAX_PAYLOAD_BYTES}",
+        )
     for leg in audio.legs:
         if leg.address_type != "IP4":
             raise Refused("sdp", leg.address, "only IPv4 streams can be received")
