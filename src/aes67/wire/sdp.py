@@ -82,9 +82,8 @@ class Origin:
     @property
     def key(self) -> tuple[str, str, str, str, str]:
         """Everything but the version: equal for two versions of the same session."""
-        return (
-            self.username, self.session_id, self.network_type, self.address_type, self.address,
-        )
+        network = (self.network_type, self.address_type, self.address)
+        return (self.username, self.session_id, *network)
 
     @property
     def text(self) -> str:
@@ -184,6 +183,10 @@ class SessionDescription(Section):
             line.text + (line.end if line_end is None else line_end) for line in self.all_lines()
         )
 
+    def pack(self, line_end: str | None = None) -> bytes:
+        """The text as octets, see `render`; what was not UTF-8 comes out as it came in."""
+        return self.render(line_end).encode("utf-8", "surrogateescape")
+
 
 def parse(text: str | bytes) -> SessionDescription:
     """Read a session description.
@@ -194,9 +197,11 @@ def parse(text: str | bytes) -> SessionDescription:
         WireError: with the line number, when the text has no reading or is too long.
     """
     if isinstance(text, bytes):
-        text = text.decode("utf-8", "surrogateescape")
-    if len(text) > MAX_BYTES:
-        raise WireError(f"session description longer than {MAX_BYTES} characters")
+        size, text = len(text), text.decode("utf-8", "surrogateescape")
+    else:
+        size = _size(text)
+    if size > MAX_BYTES:
+        raise WireError(f"session description longer than {MAX_BYTES} octets")
     lines = [
         Line(match[1], match[2], number)
         for number, match in enumerate(_LINE.finditer(text), start=1)
@@ -247,6 +252,15 @@ def from_lines(lines: list[Line]) -> SessionDescription:
         origin=next((_origin(line) for line in head if line.type == "o"), None),
         media=tuple(_media(section) for section in sections[1:]),
     )
+
+
+def _size(text: str) -> int:
+    try:
+        return len(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError as error:
+        raise WireError(
+            "character that has no UTF-8 form", text.count("\n", 0, error.start) + 1
+        ) from None
 
 
 def _check(line: Line) -> None:
