@@ -47,6 +47,7 @@ class Outcome:
     carried: Carried
     grown: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    skipped_ticks: int = 0
 
     @property
     def ok(self) -> bool:
@@ -58,6 +59,11 @@ class Outcome:
         words = [] if self.carried.verdict.ok else [self.carried.verdict.reason]
         words += self.carried.complaints
         words += [f"{name} grew by {count}" for name, count in self.grown.items()]
+        if words and self.skipped_ticks:
+            words.append(
+                f"the engine was kept from running for {self.skipped_ticks} ticks of 250 us or "
+                "less: something else holds this machine up"
+            )
         return words
 
     def as_json(self) -> dict[str, Any]:
@@ -77,6 +83,7 @@ class Outcome:
             "differing_frames": verdict.differing_frames,
             "sink_delay_frames": self.delay_frames,
             "lock_s": round(self.lock_s, 2),
+            "skipped_ticks": self.skipped_ticks,
             "clock": self.clock,
             "warnings": list(self.warnings),
         }
@@ -113,7 +120,8 @@ def run_case(
 ) -> Outcome:
     """Set a case up on a running node, carry the signal, compare counters before and after."""
     lock_s = set_up(node, wanted, delay_frames)
-    before = losses(node.status())
+    status = node.status()
+    before, ticks_before = losses(status), status["engine"]["counters"]["skipped_ticks"]
     progress = Progress("comparing", 1.0, shown)
     carried = carry(wanted, seconds, clients, node.environment, progress.show)
     progress.end()
@@ -123,6 +131,7 @@ def run_case(
     return Outcome(
         wanted, seconds, delay_frames, lock_s, status["clock"], carried, grown,
         tuple(status["engine"].get("warnings") or ()),
+        status["engine"]["counters"]["skipped_ticks"] - ticks_before,
     )  # fmt: skip
 
 

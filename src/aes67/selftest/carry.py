@@ -171,9 +171,10 @@ def _end(name: str, process: subprocess.Popen[bytes]) -> str:
         else:
             process.terminate()
             expected |= {1, -15, 143}  # arecord answers SIGTERM with any of these
+    process.stdin = None  # closed by the feeder, which communicate() would trip over
     try:
         _, said = process.communicate(timeout=5)
-    except (subprocess.TimeoutExpired, ValueError):
+    except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
         return f"{name} did not end and was killed"

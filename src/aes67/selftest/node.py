@@ -25,7 +25,9 @@ from aes67.client import ApiError, Client, Unreachable
 from aes67.errors import Aes67Error
 from aes67.selftest.place import tied_prefix
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 300.0
+"""The first start on a machine compiles, which takes a minute on a busy or small one."""
+
 STOP_TIMEOUT_S = 15.0
 
 
