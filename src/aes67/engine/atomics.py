@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aes67.jit import kernel  # before Numba: it names the cache directory
+from aes67.jit import inner  # before Numba: it names the cache directory
 
 # isort: split
 import numpy as np
@@ -72,34 +72,34 @@ def as_pointer(typing_context: Any, address: Any) -> Any:
     return types.voidptr(types.int64), build
 
 
-@kernel
+@inner
 def words_at(address: int, count: int) -> Any:
     """`count` int64 words at an address the engine mapped itself."""
     return carray(as_pointer(address), (count,), np.int64)
 
 
-@kernel
+@inner
 def samples_at(address: int, rows: int, columns: int) -> Any:
     """An int32 matrix at an address the engine mapped itself."""
     return carray(as_pointer(address), (rows, columns), np.int32)
 
 
-@kernel
+@inner
 def begin_write(words: Any, sequence: int) -> int:
     """Open a seqlocked record for writing (one writer); returns the number `end_write` needs."""
-    odd = words[sequence] | 1
+    odd = int(words[sequence]) | 1
     store_release(words, sequence, odd)
     fence_release()
     return odd
 
 
-@kernel
+@inner
 def end_write(words: Any, sequence: int, odd: int) -> None:
     """Close the record: it is valid again."""
     store_release(words, sequence, odd + 1)
 
 
-@kernel
+@inner
 def copy_locked(copy: Any, words: Any, sequence: int, tries: int) -> bool:
     """Copy the words after `words[sequence]` if that can be had whole within `tries`."""
     for _ in range(tries):

@@ -1,7 +1,7 @@
 """The clock page from the engine's side: the timekeeper publishes media time, readers take it.
 
-This file writes the first record only; the second one (the heartbeat) is the tick's own, but for the
-values that make the page valid before the first tick.
+This file writes the first record only; the second one (the heartbeat) is the tick's own, but for
+the values that make the page valid before the first tick.
 """
 
 from __future__ import annotations

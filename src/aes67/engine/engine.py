@@ -144,7 +144,7 @@ class Engine:
         """Leave the tick, join its thread, close the sockets."""
         atexit.unregister(self.stop)
         self._thread.stop()
-        self._collect()
+        self.collect()
         self._sockets.close()
 
     def apply(self, plan: Plan, tables: bytes) -> None:
@@ -156,7 +156,7 @@ class Engine:
         Raises:
             Refused: a row is wrong, or a socket or group cannot be opened: nothing has happened.
         """
-        self._collect()
+        self.collect()
         control = self._tick.common.control
         if self._thread.running and control[TAKEN_SWAP] != control[WANTED_SWAP]:
             raise Refused("serial", plan.serial, "the tick has not taken the plan before it yet")
@@ -230,7 +230,7 @@ class Engine:
         Raises:
             Refused: no plan yet, outside the device, a buffer too large, or no slot left.
         """
-        self._collect()
+        self.collect()
         if self.plan is None:
             raise Refused("plan", None, "the device has no configuration yet")
         if not 1 <= channels <= MAX_STREAM_CHANNELS:
@@ -264,7 +264,8 @@ class Engine:
         try:
             region = create("aes67-stream", size, read_only_for_others=False)
         except OSError as error:
-            raise Refused("buffer_frames", buffer_frames, f"{size} bytes: {error.strerror}") from error
+            rule = f"a ring of {size} bytes: {error.strerror}"
+            raise Refused("buffer_frames", buffer_frames, rule) from error
         header = region.view(STREAM)[0]
         stream_id = self._next_stream_id
         self._next_stream_id += 1
@@ -280,17 +281,17 @@ class Engine:
         return Playback(stream_id, slot, region, ring_frames)
 
     def close_playback(self, stream_id: int) -> None:
-        """End a stream: what was due is still sent, then its memory goes. Unknown ids are ignored."""
+        """End a stream: what was due is still sent, then its memory goes; unknown ids: nothing."""
         playback = self._streams.pop(stream_id, None)
         if playback is None:
             return
         self._closing[stream_id] = playback
         state = SLOT_CLOSING if self._thread.running else SLOT_EMPTY
         self._tick.playing.slots[playback.slot, SLOT_STATE] = state
-        self._collect()
+        self.collect()
 
-    def _collect(self) -> None:
-        """Give memory back of streams the tick does not use any more."""
+    def collect(self) -> None:
+        """Give memory back of ended streams the tick has let go; to be called now and then."""
         slots = self._tick.playing.slots
         if not self._thread.running:
             for playback in self._closing.values():

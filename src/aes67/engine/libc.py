@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aes67.jit import kernel  # before Numba: it names the cache directory
+from aes67.jit import inner  # before Numba: it names the cache directory
 
 # isort: split
 import numpy as np
@@ -39,14 +39,14 @@ sendmmsg = types.ExternalFunction(
 errno_location = types.ExternalFunction("__errno_location", types.intp())
 
 
-@kernel
+@inner
 def read_clock(clock: int, timespec: Any) -> int:
     """A clock in ns; `timespec` is an int64[2] to work in."""
     clock_gettime(clock, timespec.ctypes.data)
-    return timespec[0] * SECOND_NS + timespec[1]
+    return int(timespec[0] * SECOND_NS + timespec[1])
 
 
-@kernel
+@inner
 def sleep_until(mono_ns: int, timespec: Any) -> None:
     """Sleep to an instant of CLOCK_MONOTONIC; a signal may end it after some tries."""
     timespec[0] = mono_ns // SECOND_NS
@@ -56,7 +56,7 @@ def sleep_until(mono_ns: int, timespec: Any) -> None:
             return
 
 
-@kernel
+@inner
 def last_error() -> int:
     """`errno` of the calling thread."""
     return int(carray(as_pointer(errno_location()), (1,), np.int32)[0])

@@ -1,4 +1,4 @@
-"""Memory rights of the engine: nothing is paged out, and pages are there before the tick needs them."""
+"""Memory rights: nothing is paged out, and pages are there before the tick needs them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _has_capability(number: int) -> bool:
 
 
 def populate(region: Region, begin: int, size: int) -> None:
-    """Make the pages of [begin, begin + size) present and writable; without effect on old kernels."""
+    """Make the pages of [begin, begin + size) present; without effect before Linux 5.14."""
     begin = begin // PAGE_BYTES * PAGE_BYTES
     size = min(-(-size // mmap.PAGESIZE) * mmap.PAGESIZE, region.size - begin)
     with contextlib.suppress(OSError, ValueError):

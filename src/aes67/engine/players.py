@@ -1,4 +1,4 @@
-"""Playback streams inside the tick: copy their headers, tell the clients how far we are, read them."""
+"""Playback streams inside the tick: copy their headers, read them, tell them how far we are."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from aes67.engine.wiring import (
     Common,
     Playing,
 )
-from aes67.jit import kernel
+from aes67.jit import inner
 from aes67.media.gather import (
     add_frames,
     copy_frames,
@@ -47,14 +47,14 @@ SATURATED = STREAM.offset("saturated") // 8
 ERROR = STREAM.offset("error") // 8
 _TRIES = 8
 """A client that keeps its lock odd is read again in the next tick."""
-_LINE_WORDS = 5
 
 COVER_KINDS = 4
 
 
-@kernel
-def observe_all(playing: Playing, line: Any, clock: tuple[int, int, int]) -> None:
-    """Copy and judge every header. `line`: int64[5] to work in; `clock`: frame, rate, epoch."""
+@inner
+def observe_all(playing: Playing, clock: tuple[int, int, int]) -> None:
+    """Copy and judge every header. `clock`: media frame, rate, epoch."""
+    line = playing.line
     for i in range(MAX_PCMS):
         slot = playing.slots[i]
         phase = load_acquire(slot, SLOT_STATE)
@@ -77,7 +77,7 @@ def observe_all(playing: Playing, line: Any, clock: tuple[int, int, int]) -> Non
         observe(header, state, playing.counters[i], clock, slot[SLOT_RING_FRAMES])
 
 
-@kernel
+@inner
 def publish_all(playing: Playing, done_frame: int) -> None:
     """Tell every client that frames below `done_frame` will not be read any more; empty slots."""
     for i in range(MAX_PCMS):
@@ -109,7 +109,7 @@ def publish_all(playing: Playing, done_frame: int) -> None:
         store_release(words, ACK_RUN, max(state["run"], 0))
 
 
-@kernel
+@inner
 def recover(playing: Playing, rows: Any) -> None:
     """Find out anew which streams cover which sources."""
     for s in range(MAX_SOURCES):
@@ -127,9 +127,9 @@ def recover(playing: Playing, rows: Any) -> None:
         playing.cover_count[s] = found
 
 
-@kernel
+@inner
 def part_of(state: Any, part: int, begin: int, end: int) -> tuple[int, int, int]:
-    """Readable frames of [begin, end) and their anchor; part 0: this run, 1: the tail of the last."""
+    """Readable frames of [begin, end), their anchor; part 0: this run, 1: the last one's tail."""
     if part == 0:
         return (
             max(begin, state["from_frame"]),
@@ -139,7 +139,7 @@ def part_of(state: Any, part: int, begin: int, end: int) -> tuple[int, int, int]
     return max(begin, state["tail_from"]), min(end, state["tail_to"]), state["tail_anchor"]
 
 
-@kernel
+@inner
 def gather(
     common: Common, playing: Playing, source: int, row: Any, begin: int, buffers: Any, gain: int
 ) -> Any:
@@ -174,9 +174,9 @@ def gather(
     return samples
 
 
-@kernel
+@inner
 def read_one(slot: Any, row: Any, position: int, samples: Any) -> Any:
-    """All of `samples` from one ring, beginning at `position`: the ring itself if they lie in it."""
+    """All of `samples` from one ring, from `position` on: the ring itself if they lie in it."""
     ring_frames = slot[SLOT_RING_FRAMES]
     ring_channels = slot[SLOT_CHANNELS]
     channels = row["channels"]
@@ -193,7 +193,7 @@ def read_one(slot: Any, row: Any, position: int, samples: Any) -> Any:
     return samples
 
 
-@kernel
+@inner
 def mix(
     common: Common, playing: Playing, source: int, row: Any, begin: int,
     samples: Any, sums: Any, gain: int,

@@ -1,4 +1,4 @@
-"""Sinks inside the tick: take datagrams, find their sinks, write the bus; then make frames final."""
+"""Sinks inside the tick: take datagrams, find their sinks, write the bus, make frames final."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from aes67.engine.mmsg import (
     PKTINFO_ADDRESS,
     RECEIVE_CONTROL_BYTES,
 )
-from aes67.engine.wiring import BATCH, CAPTURE_GAIN, Common, Receiving
-from aes67.jit import kernel
+from aes67.engine.wiring import BATCH, CAPTURE_GAIN, DONE, Common, Receiving
+from aes67.jit import inner
 from aes67.media.aes3 import unpack_aes3
 from aes67.media.demux import EMPTY, find
 from aes67.media.depacketize import DROPPED, Arrival, accept
@@ -26,8 +26,8 @@ _CONTROL_TYPE = 12
 _NAME_ADDRESS = 4
 
 
-@kernel
-def receive(common: Common, receiving: Receiving, bus: Any, bank: int, now: Arrival) -> None:
+@inner
+def receive(common: Common, receiving: Receiving, bank: int, bus: Any, now: Arrival) -> None:
     """Take what has come on every socket, as far as its budget for one tick goes."""
     engine = common.engine[0]
     for k in range(common.banks[bank]["socket_count"]):
@@ -45,7 +45,7 @@ def receive(common: Common, receiving: Receiving, bus: Any, bank: int, now: Arri
                 break
             engine["received"] += got
             for i in range(got):
-                take(common, receiving, bus, bank, k, i, now)
+                take(common, receiving, bank, bus, k, i, now)
                 receiving.messages[i]["name_length"] = NAME_BYTES
                 receiving.messages[i]["control_length"] = RECEIVE_CONTROL_BYTES
             left -= got
@@ -55,17 +55,20 @@ def receive(common: Common, receiving: Receiving, bus: Any, bank: int, now: Arri
             engine["receive_budget_hits"] += 1
 
 
-@kernel
+@inner
 def big_endian(octets: Any, at: int) -> int:
     """Four octets as a number."""
-    return int(octets[at]) << 24 | int(octets[at + 1]) << 16 | int(octets[at + 2]) << 8 | int(
-        octets[at + 3]
+    return (
+        int(octets[at]) << 24
+        | int(octets[at + 1]) << 16
+        | int(octets[at + 2]) << 8
+        | int(octets[at + 3])
     )
 
 
-@kernel
+@inner
 def take(
-    common: Common, receiving: Receiving, bus: Any, bank: int, k: int, i: int, now: Arrival
+    common: Common, receiving: Receiving, bank: int, bus: Any, k: int, i: int, now: Arrival
 ) -> None:
     """Datagram `i` of the batch from socket `k`, to every sink that wants its address."""
     engine = common.engine[0]
@@ -94,13 +97,13 @@ def take(
         elif not packet.valid:
             counters["malformed"] += 1
         else:
-            deliver(common, receiving, bus, bank, s, i, packet, now)
+            deliver(common, receiving, bank, bus, s, i, packet, now)
         leg = receiving.chain[bank, leg]
 
 
-@kernel
+@inner
 def deliver(
-    common: Common, receiving: Receiving, bus: Any, bank: int, s: int, i: int,
+    common: Common, receiving: Receiving, bank: int, bus: Any, s: int, i: int,
     packet: Packet, now: Arrival,
 ) -> None:  # fmt: skip
     """A whole packet to one sink: judge it, and write its frames where their time is."""
@@ -135,11 +138,12 @@ def deliver(
     counters["margin_min_frames"] = min(counters["margin_min_frames"], margin)
 
 
-@kernel
-def finalise_all(
-    common: Common, receiving: Receiving, bus: Any, bank: int, begin: int, end: int
-) -> None:
-    """Frames [begin, end) of the bus become final: silence where nothing came."""
+@inner
+def finalise_all(common: Common, receiving: Receiving, bank: int, bus: Any, end: int) -> None:
+    """The bus becomes final for all frames below `end`: silence where nothing came."""
+    begin = common.moment[DONE]
+    if end <= begin:
+        return
     marks_frames = common.banks[bank]["marks_frames"]
     for s in range(MAX_SINKS):
         row = receiving.rows[bank, s]
@@ -147,12 +151,12 @@ def finalise_all(
             continue
         marks = receiving.marks[s, :marks_frames]
         newest_came = marks[(end - 1) & (marks_frames - 1)]
-        missing = finalise(bus, marks, row, begin, end)
         counters = receiving.counters[s]
-        counters["silent_frames"] += missing
+        counters["silent_frames"] += finalise(bus, marks, row, begin, end)
         counters["muted"] = 0 if newest_came else 1
     for device in range(common.banks[bank]["device_channels"]):
         if receiving.dirty_until[device] > 0:
             silence(bus, device, begin, end - begin)
             if receiving.dirty_until[device] <= end:
                 receiving.dirty_until[device] = 0
+    common.moment[DONE] = end

@@ -13,7 +13,7 @@ from aes67.engine.wiring import (
     Playing,
     Sending,
 )
-from aes67.jit import kernel
+from aes67.jit import inner
 from aes67.media.aes3 import pack_aes3
 from aes67.media.meters import peak_of
 from aes67.media.packetize import due, skip_old
@@ -25,7 +25,7 @@ from aes67.wire.rtp import HEADER_BYTES
 _MESSAGE_BYTES = 64
 
 
-@kernel
+@inner
 def send_due(
     common: Common, playing: Playing, sending: Sending, bank: int, now: int, session_epoch: int
 ) -> int:
@@ -54,14 +54,14 @@ def send_due(
     return done
 
 
-@kernel
+@inner
 def idle(sending: Sending) -> None:
     """Nothing is sent: each source begins with the packet of that moment when it may again."""
     for s in range(MAX_SOURCES):
         sending.state[s]["next_packet"] = -1
 
 
-@kernel
+@inner
 def build(
     common: Common, playing: Playing, sending: Sending, bank: int, s: int, burst: int
 ) -> None:
@@ -88,7 +88,7 @@ def build(
     sending.vectors[s, burst]["length"] = HEADER_BYTES + size
 
 
-@kernel
+@inner
 def enqueue(common: Common, sending: Sending, bank: int, s: int, burst: int) -> None:
     """One message a leg; both legs send the same bytes (ST 2022-7)."""
     row = sending.rows[bank, s]
@@ -96,12 +96,12 @@ def enqueue(common: Common, sending: Sending, bank: int, s: int, burst: int) -> 
         k = row["socket"][leg]
         at = common.banks[bank]["send_start"][k] + sending.filled[k]
         sending.messages[at] = sending.templates[bank, s, leg]
-        sending.messages[at]["vector"] = sending.vectors[s, burst :].ctypes.data
+        sending.messages[at]["vector"] = sending.vectors[s, burst:].ctypes.data
         sending.message_source[at] = s
         sending.filled[k] += 1
 
 
-@kernel
+@inner
 def flush(common: Common, sending: Sending, bank: int, k: int) -> None:
     """Give a socket's messages to the kernel; a refused one is counted and passed over."""
     engine = common.engine[0]
@@ -109,9 +109,7 @@ def flush(common: Common, sending: Sending, bank: int, k: int) -> None:
     end = at + sending.filled[k]
     while at < end:
         address = sending.messages.ctypes.data + at * _MESSAGE_BYTES
-        sent = sendmmsg(
-            common.banks[bank]["descriptor"][k], address, end - at, MSG_DONTWAIT
-        )
+        sent = sendmmsg(common.banks[bank]["descriptor"][k], address, end - at, MSG_DONTWAIT)
         engine["send_calls"] += 1
         if sent <= 0:
             error = last_error()
@@ -128,7 +126,7 @@ def flush(common: Common, sending: Sending, bank: int, k: int) -> None:
         at += sent
 
 
-@kernel
+@inner
 def count_sent(sending: Sending, s: int, message: Any) -> None:
     """One datagram of source `s` has left."""
     counters = sending.counters[s]

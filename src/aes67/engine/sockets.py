@@ -1,4 +1,4 @@
-"""The sockets and memberships of the plan in force: new ones open before a swap, old ones close after."""
+"""Sockets and memberships of the plan in force: new ones open before a swap, old close after it."""
 
 from __future__ import annotations
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from aes67.engine.wiring import BANKS, Common, Receiving, Sending
-from aes67.jit import kernel
+from aes67.jit import inner
 from aes67.media.depacketize import unlatch
 from aes67.shm.layout import MAX_DEVICE_CHANNELS, MAX_SINKS, MAX_SOURCES
 
 NONE_YET = (1 << 63) - 1
 
 
-@kernel
+@inner
 def take_tables(
     common: Common, sending: Sending, receiving: Receiving, bank: int, done: int
 ) -> None:
@@ -42,7 +42,7 @@ def take_tables(
     common.engine[0]["table_swaps"] += 1
 
 
-@kernel
+@inner
 def take_sink(receiving: Receiving, bank: int, s: int) -> None:
     """One sink's row: another identity begins from nothing."""
     row = receiving.rows[bank, s]
@@ -62,7 +62,7 @@ def take_sink(receiving: Receiving, bank: int, s: int) -> None:
         unlatch(row, state, counters)
 
 
-@kernel
+@inner
 def forget_time(receiving: Receiving, rows: Any, clean_from: int) -> None:
     """Media time has jumped: what was placed ahead belongs to another time.
 

@@ -1,4 +1,4 @@
-"""The tables a plan brings along: checked row by row, then laid out in the bank that is not in force."""
+"""The tables a plan brings: checked row by row, then laid out in the bank that is not in force."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def read_tables(plan: Plan, tables: bytes) -> tuple[Rows, Rows]:
     if len(tables) < TABLE_BYTES:
         raise Refused("tables", len(tables), f"has {TABLE_BYTES} bytes")
     sources = np.frombuffer(tables, SOURCE_ROW.dtype, MAX_SOURCES).copy()
-    sinks = np.frombuffer(
-        tables, SINK_ROW.dtype, MAX_SINKS, MAX_SOURCES * SOURCE_ROW.size
-    ).copy()
+    sinks = np.frombuffer(tables, SINK_ROW.dtype, MAX_SINKS, MAX_SOURCES * SOURCE_ROW.size).copy()
     for index, row in enumerate(sources):
         if row["enabled"]:
             _check_source(f"sources[{index}]", row, plan)
@@ -88,8 +86,8 @@ def _check_source(name: str, row: Any, plan: Plan) -> None:
     _within(name, row, "dscp", 0, 63)
     size = int(row["channels"] * row["frames_per_packet"]) * sample_bytes(int(row["codec"]))
     if size > MAX_PAYLOAD_BYTES:
-        raise Refused(f"{name}.frames_per_packet", int(row["frames_per_packet"]),
-                      f"makes payloads of {size} octets, more than {MAX_PAYLOAD_BYTES}")  # fmt: skip
+        rule = f"makes payloads of {size} octets, more than {MAX_PAYLOAD_BYTES}"
+        raise Refused(f"{name}.frames_per_packet", int(row["frames_per_packet"]), rule)
     for leg in range(int(row["leg_count"])):
         if not 0 < row["dest_ip"][leg] < 2**32:
             raise Refused(f"{name}.dest_ip", int(row["dest_ip"][leg]), "is an IPv4 address")

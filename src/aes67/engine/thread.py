@@ -6,12 +6,9 @@ import contextlib
 import os
 import threading
 
-import numpy as np
-
 from aes67.engine.tick import run
 from aes67.engine.wiring import ROUNDS, STOP, Tick
 
-_LINE_WORDS = 5
 _NAME = "aes67-tick"
 
 
@@ -39,7 +36,7 @@ class TickThread:
     def compile(self) -> None:
         """Compile the tick, or load it from the cache, by entering it with the stop word set."""
         self._tick.common.control[STOP] = 1
-        run(self._tick, np.zeros(_LINE_WORDS, "<i8"))
+        run(self._tick)
 
     def start(self) -> None:
         """Start the thread and wait until its scheduling class is settled."""
@@ -67,4 +64,4 @@ class TickThread:
         with contextlib.suppress(OSError), open("/proc/thread-self/comm", "w") as name:
             name.write(_NAME)
         self._ready.set()
-        run(self._tick, np.zeros(_LINE_WORDS, "<i8"))
+        run(self._tick)

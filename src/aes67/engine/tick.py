@@ -2,12 +2,10 @@
 
 Order of a round: tables, clock, PCM headers, send what is due, receive, make the bus final, publish
 counters, sleep to the next point of the grid. It knows no Python object, allocates nothing, takes
-no lock and no loop in it is longer than a table.
+no lock, and no loop in it is longer than a table.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from aes67.engine.atomics import (
     begin_write,
@@ -24,10 +22,24 @@ from aes67.engine.sender import idle, send_due
 from aes67.engine.swap import forget_time, take_tables
 from aes67.engine.wiring import (
     BANKS,
+    DONE,
+    EPOCH,
+    KNOWN_CHANGES,
+    KNOWN_EPOCH,
+    MEDIA_NS,
+    MONO,
+    NOW,
+    NOW_NS,
     PCM_CHANGES,
+    RATE_Q40,
+    RAW,
+    RAW_NS,
     ROUNDS,
+    SESSION_EPOCH,
+    STATE,
     STOP,
     TAKEN_SWAP,
+    TARGET,
     WANTED_SWAP,
     Common,
     Playing,
@@ -35,7 +47,7 @@ from aes67.engine.wiring import (
     Sending,
     Tick,
 )
-from aes67.jit import kernel
+from aes67.jit import inner, kernel
 from aes67.media.depacketize import Arrival
 from aes67.media.meters import decayed
 from aes67.media.timeline import SECOND_NS, begin_of, frame_at, media_at, raw_at
@@ -55,14 +67,6 @@ TICK_NS = CLOCK.offset("tick_ns") // 8
 LATE_MAX_NS = CLOCK.offset("late_max_ns") // 8
 BUS_DONE = CLOCK.offset("bus_done") // 8
 
-# words of `media`, the copy of the clock page's first record
-RAW_NS = 0
-MEDIA_NS = 1
-RATE_Q40 = 2
-EPOCH = 3
-STATE = 4
-SESSION_EPOCH = 6
-
 SHORT_NS = 1000
 """MONOTONIC is slewed against MONOTONIC_RAW: a wake-up may be this much short of its grid point."""
 STALL = 50
@@ -73,8 +77,53 @@ _TRIES = 16
 
 
 @kernel
-def publish_mono(common: Common, mono: int, raw: int, tick_ns: int) -> None:
-    """The clock page's second record: CLOCK_MONOTONIC to CLOCK_MONOTONIC_RAW, and the heartbeat."""
+def run(tick: Tick) -> int:
+    """Tick until told to stop; returns the rounds made."""
+    common, playing, sending, receiving = tick
+    control = common.control
+    common.moment[NOW] = -1
+    common.moment[TARGET] = 0
+    common.moment[KNOWN_EPOCH] = common.clock[MEDIA_SEQ + 1 + EPOCH]
+    rounds = 0
+    while not load_acquire(control, STOP):
+        bank = swap_bank(common, sending, receiving)
+        look_at_clock(common, bank)
+        follow_jumps(common, sending, receiving, bank)
+        play(common, playing, sending, bank)
+        if common.banks[bank]["bus_address"]:
+            capture(common, receiving, bank)
+        rounds += 1
+        common.engine[0]["ticks"] += 1
+        store_release(control, ROUNDS, control[ROUNDS] + 1)
+        wait(common, bank)
+    return rounds
+
+
+@inner
+def swap_bank(common: Common, sending: Sending, receiving: Receiving) -> int:
+    """The bank in force, after taking a new one over if one is wanted."""
+    control = common.control
+    wanted = load_acquire(control, WANTED_SWAP)
+    bank = int(wanted % BANKS)
+    if wanted != control[TAKEN_SWAP]:
+        take_tables(common, sending, receiving, bank, common.moment[DONE])
+        if common.banks[bank]["new_bus"]:
+            common.moment[NOW] = -1
+        common.moment[KNOWN_CHANGES] = -1
+        store_release(control, TAKEN_SWAP, wanted)
+    return bank
+
+
+@inner
+def look_at_clock(common: Common, bank: int) -> None:
+    """Read the clocks once for this round and publish the clock page's second record."""
+    media = common.media
+    moment = common.moment
+    tick_ns = tick_ns_of(common, bank)
+    mono = read_clock(CLOCK_MONOTONIC, common.timespec)
+    raw = read_clock(CLOCK_MONOTONIC_RAW, common.timespec)
+    if moment[TARGET]:
+        count_lateness(common, mono - moment[TARGET], tick_ns)
     clock = common.clock
     odd = begin_write(clock, MONO_SEQ)
     clock[MONO_NS] = mono
@@ -82,27 +131,99 @@ def publish_mono(common: Common, mono: int, raw: int, tick_ns: int) -> None:
     clock[TICK_NS] = tick_ns
     clock[LATE_MAX_NS] = common.engine[0]["late_max_ns"]
     end_write(clock, MONO_SEQ, odd)
+    copy_locked(media, clock, MEDIA_SEQ, _TRIES)
+    moment[MONO] = mono
+    moment[RAW] = raw
+    moment[NOW_NS] = media_at(raw, media[RAW_NS], media[MEDIA_NS], media[RATE_Q40])
 
 
-@kernel
-def wait(common: Common, target_frame: int, rate: int, mono: int, raw: int, tick_ns: int) -> int:
-    """Sleep until `target_frame` begins; returns the instant of CLOCK_MONOTONIC aimed at.
+@inner
+def follow_jumps(common: Common, sending: Sending, receiving: Receiving, bank: int) -> None:
+    """The frame it is; a discontinuity of media time makes sources and sinks begin anew."""
+    moment = common.moment
+    facts = common.banks[bank]
+    rate = facts["rate"]
+    tick_frames = facts["tick_frames"]
+    frame = frame_at(moment[NOW_NS] + SHORT_NS, rate)
+    epoch = common.media[EPOCH]
+    if epoch != moment[KNOWN_EPOCH] or frame < moment[NOW] - tick_frames:
+        common.engine[0]["clock_epochs"] += 1
+        moment[KNOWN_EPOCH] = epoch
+        moment[NOW] = -1
+    if moment[NOW] < 0:
+        moment[DONE] = frame // tick_frames * tick_frames
+        idle(sending)
+        forget_time(receiving, receiving.rows[bank], moment[DONE] + facts["bus_frames"])
+    elif frame * METER_HZ // rate != moment[NOW] * METER_HZ // rate:
+        decay_meters(sending, receiving)
+    moment[NOW] = max(moment[NOW], frame)
 
-    Args:
-        mono, raw: both clocks at one instant of this round.
-    """
+
+@inner
+def play(common: Common, playing: Playing, sending: Sending, bank: int) -> None:
+    """Look at the clients, send what is due, tell them."""
     media = common.media
-    due = raw_at(begin_of(target_frame, rate), media[RAW_NS], media[MEDIA_NS], media[RATE_Q40])
-    target = mono + (due - raw)
-    if not mono < target <= mono + 2 * tick_ns:
-        target = mono + tick_ns
-    now = read_clock(CLOCK_MONOTONIC, common.timespec)
-    common.engine[0]["busy_ns"] += now - mono
+    now = common.moment[NOW]
+    changes = load_acquire(common.control, PCM_CHANGES)
+    if changes != common.moment[KNOWN_CHANGES]:
+        common.moment[KNOWN_CHANGES] = changes
+        recover(playing, sending.rows[bank])
+    observe_all(playing, (now, common.banks[bank]["rate"], media[EPOCH]))
+    done = now
+    if media[STATE] == CLOCK_LOCKED or media[STATE] == CLOCK_HOLDOVER:
+        done = send_due(common, playing, sending, bank, now, media[SESSION_EPOCH])
+    else:
+        idle(sending)
+    publish_all(playing, done)
+
+
+@inner
+def capture(common: Common, receiving: Receiving, bank: int) -> None:
+    """Receive, and make the bus final up to the next tick."""
+    moment = common.moment
+    facts = common.banks[bank]
+    rate = facts["rate"]
+    now = moment[NOW]
+    bus = samples_at(facts["bus_address"], facts["device_channels"], facts["bus_frames"])
+    if now - moment[DONE] > rate // STALL:
+        finalise_all(common, receiving, bank, bus, now)
+    arrival = Arrival(now, moment[NOW_NS], rate, moment[DONE], facts["early_limit"])
+    receive(common, receiving, bank, bus, arrival)
+    finalise_all(common, receiving, bank, bus, next_point(now, facts["tick_frames"]))
+    store_release(common.clock, BUS_DONE, moment[DONE])
+
+
+@inner
+def wait(common: Common, bank: int) -> None:
+    """Sleep until the next point of the grid."""
+    moment = common.moment
+    media = common.media
+    facts = common.banks[bank]
+    point = next_point(moment[NOW], facts["tick_frames"])
+    due_ns = begin_of(point, facts["rate"])
+    due_raw = raw_at(due_ns, media[RAW_NS], media[MEDIA_NS], media[RATE_Q40])
+    target = moment[MONO] + due_raw - moment[RAW]
+    tick_ns = tick_ns_of(common, bank)
+    if not moment[MONO] < target <= moment[MONO] + 2 * tick_ns:
+        target = moment[MONO] + tick_ns
+    moment[TARGET] = target
+    common.engine[0]["busy_ns"] += read_clock(CLOCK_MONOTONIC, common.timespec) - moment[MONO]
     sleep_until(target, common.timespec)
-    return target
 
 
-@kernel
+@inner
+def next_point(frame: int, tick_frames: int) -> int:
+    """The grid's first point after `frame`."""
+    return (frame // tick_frames + 1) * tick_frames
+
+
+@inner
+def tick_ns_of(common: Common, bank: int) -> int:
+    """Nominal distance of ticks."""
+    return int(common.banks[bank]["tick_frames"] * SECOND_NS // common.banks[bank]["rate"])
+
+
+@inner
 def count_lateness(common: Common, late_ns: int, tick_ns: int) -> None:
     """How long after the instant aimed at the thread ran."""
     engine = common.engine[0]
@@ -113,110 +234,10 @@ def count_lateness(common: Common, late_ns: int, tick_ns: int) -> None:
     engine["late_max_ns"] = max(engine["late_max_ns"], late_ns)
 
 
-@kernel
+@inner
 def decay_meters(sending: Sending, receiving: Receiving) -> None:
     """One step of every meter."""
     for s in range(MAX_SOURCES):
         sending.counters[s]["peak"] = decayed(sending.counters[s]["peak"])
     for s in range(MAX_SINKS):
         receiving.counters[s]["peak"] = decayed(receiving.counters[s]["peak"])
-
-
-@kernel
-def capture(
-    common: Common, receiving: Receiving, bank: int, now: int, media_ns: int, done: int
-) -> int:
-    """Receive and make the bus final up to the next tick; returns the new `bus_done`."""
-    facts = common.banks[bank]
-    tick = facts["tick_frames"]
-    bus = samples_at(facts["bus_address"], facts["device_channels"], facts["bus_frames"])
-    if now - done > facts["rate"] // STALL:
-        finalise_all(common, receiving, bus, bank, done, now)
-        done = now
-    arrival = Arrival(now, media_ns, facts["rate"], done, facts["early_limit"])
-    receive(common, receiving, bus, bank, arrival)
-    end = (now // tick + 1) * tick
-    if end > done:
-        finalise_all(common, receiving, bus, bank, done, end)
-        done = end
-    return done
-
-
-@kernel
-def play(
-    common: Common, playing: Playing, sending: Sending, bank: int, now: int, line: Any
-) -> None:
-    """Look at the clients, send what is due, tell them."""
-    media = common.media
-    observe_all(playing, line, (now, common.banks[bank]["rate"], media[EPOCH]))
-    done = now
-    if media[STATE] == CLOCK_LOCKED or media[STATE] == CLOCK_HOLDOVER:
-        done = send_due(common, playing, sending, bank, now, media[SESSION_EPOCH])
-    else:
-        idle(sending)
-    publish_all(playing, done)
-
-
-@kernel
-def run(tick: Tick, line: Any) -> int:
-    """Tick until told to stop; returns the rounds made. `line`: int64[5] to work in."""
-    common, playing, sending, receiving = tick
-    control = common.control
-    engine = common.engine[0]
-    taken = control[TAKEN_SWAP]
-    rounds = 0
-    changes = -1
-    epoch = common.clock[MEDIA_SEQ + 1 + EPOCH]
-    now = -1
-    done = 0
-    target = 0
-    while not load_acquire(control, STOP):
-        bank = taken % BANKS
-        wanted = load_acquire(control, WANTED_SWAP)
-        if wanted != taken:
-            bank = wanted % BANKS
-            take_tables(common, sending, receiving, bank, done)
-            if common.banks[bank]["new_bus"]:
-                now = -1
-            changes = -1
-            taken = wanted
-            store_release(control, TAKEN_SWAP, taken)
-        rate = common.banks[bank]["rate"]
-        tick_frames = common.banks[bank]["tick_frames"]
-        tick_ns = tick_frames * SECOND_NS // rate
-        mono = read_clock(CLOCK_MONOTONIC, common.timespec)
-        raw = read_clock(CLOCK_MONOTONIC_RAW, common.timespec)
-        if target:
-            count_lateness(common, mono - target, tick_ns)
-        publish_mono(common, mono, raw, tick_ns)
-        copy_locked(common.media, common.clock, MEDIA_SEQ, _TRIES)
-        media = common.media
-        media_ns = media_at(raw, media[RAW_NS], media[MEDIA_NS], media[RATE_Q40])
-        frame = frame_at(media_ns + SHORT_NS, rate)
-        if media[EPOCH] != epoch or frame < now - tick_frames:
-            engine["clock_epochs"] += 1
-            epoch = media[EPOCH]
-            now = -1
-        if now < 0:
-            idle(sending)
-            done = (frame // tick_frames) * tick_frames
-            forget_time(receiving, receiving.rows[bank], done + common.banks[bank]["bus_frames"])
-            now = frame
-        if frame * METER_HZ // rate != now * METER_HZ // rate:
-            decay_meters(sending, receiving)
-        now = max(now, frame)
-        wanted_changes = load_acquire(control, PCM_CHANGES)
-        if wanted_changes != changes:
-            changes = wanted_changes
-            recover(playing, sending.rows[bank])
-        play(common, playing, sending, bank, now, line)
-        if common.banks[bank]["bus_address"]:
-            done = capture(common, receiving, bank, now, media_ns, done)
-            store_release(common.clock, BUS_DONE, done)
-        rounds += 1
-        engine["ticks"] += 1
-        store_release(control, ROUNDS, control[ROUNDS] + 1)
-        target = wait(
-            common, (now // tick_frames + 1) * tick_frames, rate, mono, raw, tick_ns
-        )
-    return rounds

@@ -1,4 +1,4 @@
-"""Every array the tick works on, made once at start: it allocates nothing and is given nothing later.
+"""Every array the tick works on, made once at start: it allocates nothing, is given nothing later.
 
 What a plan changes is there twice (a bank each), and the tick changes banks between two ticks. Only
 the bus and the playback rings come and go; they are found by address.
@@ -78,8 +78,35 @@ SLOT_OPEN = 1
 SLOT_CLOSING = 2
 """To be emptied by the tick when what was due has been packed."""
 
+# words of `media`: the clock page's first record after its lock
+RAW_NS = 0
+MEDIA_NS = 1
+RATE_Q40 = 2
+EPOCH = 3
+STATE = 4
+SESSION_EPOCH = 6
 MEDIA_WORDS = 7
-"""Fields of the clock page's first record after its lock: raw_ns to session_epoch."""
+
+# words of `moment`: what one round of the tick finds out and the next one needs
+MONO = 0
+"""CLOCK_MONOTONIC at wake-up."""
+RAW = 1
+"""CLOCK_MONOTONIC_RAW at that instant."""
+NOW_NS = 2
+"""Media time at that instant."""
+NOW = 3
+"""Media frame at that instant; -1: media time has jumped, or none is known yet."""
+DONE = 4
+"""The bus is final for frames below this."""
+TARGET = 5
+"""Instant of CLOCK_MONOTONIC the thread slept to, 0: it did not."""
+KNOWN_EPOCH = 6
+KNOWN_CHANGES = 7
+"""PCM_CHANGES at the last look."""
+MOMENT_WORDS = 8
+
+LINE_WORDS = 5
+"""Fields of a stream header's line 1 after its lock."""
 
 BANK = np.dtype(
     [(name, "<i8") for name in (
@@ -106,6 +133,7 @@ class Common(NamedTuple):
     """the one record of ENGINE_COUNTERS"""
     media: Array
     """the tick's copy of the clock page's first record"""
+    moment: Array
     timespec: Array
     banks: Array
 
@@ -121,6 +149,8 @@ class Playing(NamedTuple):
     cover: Array
     """[source][n]: slot * 4 + how it covers the source's map (see media.gather.covers)"""
     cover_count: Array
+    line: Array
+    """copy of one stream header's line 1"""
 
 
 class Sending(NamedTuple):
@@ -196,6 +226,7 @@ def make_common(clock: Array, counters: Array) -> Common:
         clock=clock,
         engine=counters,
         media=np.zeros(MEDIA_WORDS, "<i8"),
+        moment=np.zeros(MOMENT_WORDS, "<i8"),
         timespec=np.zeros(2, "<i8"),
         banks=np.zeros(BANKS, BANK),
     )
@@ -212,6 +243,7 @@ def make_playing(counters: Array) -> Playing:
         counter_words=_words(counters),
         cover=np.zeros((MAX_SOURCES, MAX_PCMS), "<i8"),
         cover_count=np.zeros(MAX_SOURCES, "<i8"),
+        line=np.zeros(LINE_WORDS, "<i8"),
     )
 
 

@@ -1,4 +1,4 @@
-"""From a packet's header to the bus frame its first frame belongs at, and everything counted on the way.
+"""From a packet's header to the bus frame it belongs at, and everything counted on the way.
 
 No sample is touched here. `accept` is asked once a packet and answers with a frame or DROPPED; the
 order of its questions is the order of the counters: payload type, length, sender, sequence, time.
@@ -167,14 +167,14 @@ def due_frame(
     """Bus frame of `timestamp`; DROPPED while the offset of a latched sender is not known yet."""
     delay = row["delay_frames"]
     if row["timing"] == TIMING_DIRECT:
-        return unwrapped32(timestamp - row["ts_offset"], now.frame) + delay
+        return int(unwrapped32(timestamp - row["ts_offset"], now.frame) + delay)
     offset = (timestamp + frames - now.frame) & MASK32
     if counters["latched"]:
         first = unwrapped32(timestamp - counters["offset_frames"], now.frame) + delay
         early = signed32(offset - counters["offset_frames"])
         if first >= now.bus_done and early <= now.rate // LATCH_EARLY:
             state["trial_packets"] = 0
-            return first
+            return int(first)
     if not try_offset(state, offset, bool(counters["latched"]), now):
         return first if counters["latched"] else DROPPED
     counters["slips"] += 1 if state["latched_before"] else 0
@@ -182,7 +182,7 @@ def due_frame(
     counters["offset_frames"] = state["trial"]
     state["latched_before"] = 1
     state["trial_packets"] = 0
-    return unwrapped32(timestamp - state["trial"], now.frame) + delay
+    return int(unwrapped32(timestamp - state["trial"], now.frame) + delay)
 
 
 @kernel

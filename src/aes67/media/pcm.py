@@ -2,8 +2,8 @@
 
 A payload is an array of int32 words as they lie in memory (little-endian machine, big-endian
 payload): RTP headers are whole words, so a payload always begins on one. Samples are canonical:
-int32, left-justified. Packing writes whole words and may so write up to two words beyond the payload;
-unpacking may read up to two words and write up to three samples beyond. Buffers have that slack.
+int32, left-justified. Packing writes whole words, so up to two words beyond the payload; buffers
+have that slack.
 """
 
 from __future__ import annotations

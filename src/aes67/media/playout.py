@@ -95,8 +95,8 @@ def silence_sink(bus: Bus, row: Record, first: int, frames: int) -> None:
 def finalise(bus: Bus, marks: Marks, row: Record, begin: int, end: int) -> int:
     """Frames [begin, end) become final: zero what did not come, clear marks; returns how many.
 
-    Nothing can be marked further than the marks' ring from `begin`: beyond it all is missing, and of
-    that at most one bus length is walked.
+    Nothing can be marked further than the marks' ring from `begin`: beyond it all is missing, and
+    of that at most one bus length is walked.
     """
     marked_end = min(end, begin + marks.shape[0])
     missing = walk(bus, marks, row, begin, marked_end)

@@ -38,7 +38,7 @@ class Packet(NamedTuple):
 
 @kernel
 def write_header(words: Words, payload_type: int, sequence: int, timestamp: int, ssrc: int) -> None:
-    """A header without padding, extension, CSRCs and marker; numbers are taken modulo their width."""
+    """A header without padding, extension, CSRCs, marker; numbers are taken modulo their width."""
     first = PLAIN_FLAGS << 24 | (payload_type & PAYLOAD_TYPE_MASK) << 16 | sequence & 0xFFFF
     words[0] = signed32(swapped32(first))
     words[1] = signed32(swapped32(timestamp))
