@@ -136,10 +136,10 @@ void life_update(struct pcm *pcm, int64_t now)
 	}
 }
 
-/* How long a waiting application may sleep without a look at all this; CLOCK_NEVER: as it likes. */
+/* How long a waiting application may sleep without a look at all this. */
 int64_t life_wake_limit(const struct pcm *pcm)
 {
 	if (pcm->life != PCM_ORPHAN)
-		return CLOCK_NEVER;
+		return STALE_NS;
 	return pcm->next.stage == LINK_CLOSED ? ATTACH_EVERY_NS : ATTACH_STEP_NS;
 }

@@ -8,12 +8,12 @@
 #include "ring.h"
 
 #define WAKE_LATER_NS 1000 /* so that a slewed clock does not wake one frame early */
-#define WAKE_LIMIT_NS (1000 * MS)
 #define WAKE_LIMIT_STAGING_NS (200 * MS)
 #define RETRY_MIN_NS (MS / 10)
 #define RETRY_MAX_NS MS
 #define READY_NOW 1 /* an instant long past */
-#define BUS_LAG_S 50 /* a bus more than 1/50 s behind the engine's own clock is broken */
+#define BUS_LAG_S 50 /* a bus 1/50 s behind the engine's own clock, for that long, is broken */
+#define STILL_NS (20 * MS) /* look again at a media clock that stands still */
 #define DRAIN_LAG_S 10 /* wait 1/10 s at most for the engine to take the last frames */
 
 int64_t motion_now(void)
@@ -120,19 +120,31 @@ static int64_t wanted(const struct pcm *pcm)
 	return limit < target ? limit : target;
 }
 
+/* The engine's clock moves on but its bus does not, and has not for a while: a fault, where a
+ * late engine is late with both. */
+static bool is_bus_stuck(struct pcm *pcm, int64_t done)
+{
+	bool lags = media_frame(pcm, pcm->clock.mono_ns) - done > pcm->rate / BUS_LAG_S;
+
+	if (!lags)
+		pcm->lag_ns = 0;
+	else if (!pcm->lag_ns)
+		pcm->lag_ns = pcm->clock.mono_ns;
+	return lags && pcm->clock.mono_ns - pcm->lag_ns > NS_PER_S / BUS_LAG_S;
+}
+
 /* Captured frames are there when the engine says so; while it is late they wait for it. */
 static int64_t limit_to_bus(struct pcm *pcm, int64_t position)
 {
 	int64_t done = samples_bus_done(pcm);
+	bool is_stuck = is_bus_stuck(pcm, done);
 
 	if (position <= done - pcm->anchor)
 		return position;
-	/* The engine's clock moved on but its bus did not: a fault, not lateness. */
-	if (media_frame(pcm, pcm->clock.mono_ns) - done > pcm->rate / BUS_LAG_S) {
-		if (!stops_at_xrun(pcm) || pcm->state != SND_PCM_STATE_RUNNING)
-			return position;
+	if (is_stuck && pcm->state == SND_PCM_STATE_RUNNING && stops_at_xrun(pcm))
 		stop_with_xrun(pcm);
-	}
+	else if (is_stuck)
+		return position;
 	return done - pcm->anchor;
 }
 
@@ -186,6 +198,7 @@ void motion_start(struct pcm *pcm, int64_t now)
 
 	pcm->state = SND_PCM_STATE_RUNNING;
 	pcm->has_xrun = false;
+	pcm->lag_ns = 0;
 	set_anchor(pcm, clock_grid_frame(media, pcm->link.caps.grid_ns, pcm->rate));
 	pcm->exact = pcm->hw;
 	motion_publish(pcm, AES67_RUN_RUNNING);
@@ -245,11 +258,11 @@ static int64_t at_latest(const struct pcm *pcm, int64_t when, int64_t now, int64
 	return pcm->armed_ns > now && pcm->armed_ns <= now + limit ? pcm->armed_ns : now + limit;
 }
 
-/* The instant to wake at: READY_NOW, 0 for never, or one that is still to come. An expired timer
- * that leads to no progress would be a busy loop. */
+/* The instant to wake at: READY_NOW, or one that is still to come. An expired timer that leads to
+ * no progress would be a busy loop. */
 static int64_t wake_ns(const struct pcm *pcm, int64_t now)
 {
-	int64_t when = CLOCK_NEVER;
+	int64_t when = CLOCK_NEVER, limit;
 
 	if (motion_is_ready(pcm))
 		return READY_NOW;
@@ -259,14 +272,15 @@ static int64_t wake_ns(const struct pcm *pcm, int64_t now)
 		when = clock_mono_ns(&pcm->clock, clock_frame_ns(frame > 0 ? frame : 0, pcm->rate));
 		if (when < CLOCK_NEVER - WAKE_LATER_NS)
 			when += WAKE_LATER_NS;
+		else
+			when = at_latest(pcm, when, now, STILL_NS);
 		if (when <= now)
 			when = retry_ns(pcm, now);
-		when = at_latest(pcm, when, now,
-				 pcm->is_staging ? WAKE_LIMIT_STAGING_NS : WAKE_LIMIT_NS);
 	}
-	if (pcm->life == PCM_ORPHAN)
-		when = at_latest(pcm, when, now, life_wake_limit(pcm));
-	return when == CLOCK_NEVER ? 0 : when;
+	limit = life_wake_limit(pcm);
+	if (pcm->is_staging && limit > WAKE_LIMIT_STAGING_NS)
+		limit = WAKE_LIMIT_STAGING_NS;
+	return at_latest(pcm, when, now, limit);
 }
 
 void motion_arm(struct pcm *pcm, int64_t now)

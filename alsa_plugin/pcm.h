@@ -90,11 +90,12 @@ struct pcm {
 	int64_t appl; /* the application's */
 	int64_t written; /* playback: highest position ever written */
 	int64_t published; /* appl, as the engine sees it */
+	int64_t lag_ns; /* capture: heartbeat at which the bus was first seen lagging; 0: not */
 	bool has_xrun; /* stopped by an xrun that alsa-lib has not been told of yet */
 
 	/* wake-up */
 	int timer_fd;
-	int64_t armed_ns; /* 0: disarmed */
+	int64_t armed_ns; /* 0: not yet */
 
 	/* capture: samples that the bus will not keep, int32 [channels][stage_frames] */
 	int32_t *stage;

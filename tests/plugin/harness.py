@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import numpy as np
 
 from aes67.alsa import config
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SOURCE = ROOT / "alsa_plugin"
-FLAGS = ["-std=c11", "-fPIC", "-DPIC", "-Wall", "-Wextra", "-Wshadow", "-Werror"]
 
 
 class Mock:
@@ -31,6 +35,7 @@ class Mock:
             folder, server=self.socket, lib_dir=lib_dir
         )
         self.process: subprocess.Popen[str] | None = None
+        self.children: list[subprocess.Popen[bytes]] = []
 
     def start(self, *arguments: str) -> Mock:
         command = [sys.executable, str(HERE / "mock_engine.py"), "--socket", str(self.socket)]
@@ -53,7 +58,14 @@ class Mock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """The end of the test: no process is left, whatever happened."""
         self.kill()
+        for child in self.children:
+            child.kill()
+            child.communicate()
 
     def kill(self) -> None:
         """As a crash: SIGKILL, the socket's name stays behind."""
@@ -78,13 +90,23 @@ class Mock:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
+    def wait_for(self, condition: Callable[[Any], bool], seconds: float = 10) -> Any:
+        """The first statistics that fulfil the condition."""
+        deadline = time.monotonic() + seconds
+        while not condition(stats := self.do("stats")):
+            assert time.monotonic() < deadline, stats
+            time.sleep(0.01)
+        return stats
+
     def popen(
         self, command: Sequence[str], extra: dict[str, str] | None = None, **options: Any
     ) -> subprocess.Popen[bytes]:
         """An ALSA program with its output caught, C locale."""
         environment = self.environment | {"LC_ALL": "C"} | (extra or {})
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        return subprocess.Popen(command, env=environment, **options)
+        child = subprocess.Popen(command, env=environment, **options)
+        self.children.append(child)
+        return child
 
     def run(
         self, *command: str, timeout: float = 30, extra: dict[str, str] | None = None
@@ -100,11 +122,26 @@ class Mock:
         )
 
 
-def build_library(
-    target: Path, sources: Sequence[str], *flags: str, compiler: str = "gcc"
-) -> Path:
-    """Compile a shared library from files of alsa_plugin/ (or absolute paths), -Werror."""
-    files = [name if os.path.isabs(name) else str(SOURCE / name) for name in sources]
-    command = [compiler, *FLAGS, "-shared", f"-I{SOURCE}", *flags, *files, "-o", str(target)]
-    subprocess.run([*command, "-lasound", "-lpthread"], check=True)
-    return target
+def build_plugins(folder: Path, *flags: str, compiler: str = "gcc") -> Path:
+    """Both libraries and the configuration as setup.py builds them; the folder they lie in."""
+    command = [sys.executable, "setup.py", "-q", "build_ext"]
+    command += ["--build-lib", str(folder), "--build-temp", str(folder / "temp")]
+    environment = os.environ | {"CC": compiler, "CFLAGS": " ".join(flags)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "aes67" / "alsa"
+
+
+@contextlib.contextmanager
+def short_folder() -> Iterator[Path]:
+    """A temporary folder whose name leaves room for a socket's (107 bytes)."""
+    with tempfile.TemporaryDirectory(prefix=f"aes67-{os.getpid()}-") as name:
+        yield Path(name)
+
+
+def random_frames(frames: int, frame_bytes: int, seed: int = 1) -> bytes:
+    """Bytes no recording has by chance."""
+    generator = np.random.default_rng(seed)
+    return generator.integers(0, 256, frames * frame_bytes, dtype=np.uint8).tobytes()

@@ -207,8 +207,8 @@ class Engine:
             if client.stream:
                 self.loop(client.stream, now)
         self.done = now
-        ahead = frame_of(self.clock.now() + TICK_NS, self.rate)
-        self.clock.page["bus_done"] = max(now, min(ahead, now + self.offset))
+        # all that is due up to here is known: so far ahead, this process may be late unnoticed
+        self.clock.page["bus_done"] = now + self.offset
 
     def loop(self, stream: Stream, now: int) -> None:
         taken = stream.take(now)
@@ -232,9 +232,13 @@ class Engine:
     def drop(self, client: Client) -> None:
         self.selector.unregister(client.socket)
         client.socket.close()
+        self.free(client)
+        self.clients.remove(client)
+
+    def free(self, client: Client) -> None:
         if client.stream:
             client.stream.region.close()
-        self.clients.remove(client)
+        client.stream = None
 
     def receive(self, client: Client) -> None:
         try:
@@ -254,7 +258,7 @@ class Engine:
         elif head["type"] == layout.MSG_SETUP:
             self.set_up(client, np.frombuffer(data, dtype=layout.SETUP.dtype)[0])
         elif head["type"] == layout.MSG_FREE:
-            client.stream = None
+            self.free(client)
         elif head["type"] in (layout.MSG_CTL_READ, layout.MSG_CTL_WRITE):
             self.control(client, np.frombuffer(data, dtype=layout.CTL.dtype)[0])
 
@@ -299,6 +303,7 @@ class Engine:
         if client.hello["direction"] == layout.CAPTURE:
             memory, frames, channels = self.bus, self.frames, self.channels
         else:
+            self.free(client)
             self.streams_made += 1
             client.stream = Stream(self.streams_made, setup, int(client.hello["first"]))
             memory = client.stream.region
@@ -336,8 +341,9 @@ class Engine:
     def do_clock(self, **change: Any) -> None:
         self.clock.change(**change)
 
-    def do_heartbeat(self, on: bool) -> None:
-        self.clock.heartbeat = on
+    def do_stall(self, on: bool) -> None:
+        """The whole tick stands still (or goes on)."""
+        self.clock.heartbeat = self.bus_runs = not on
 
     def do_bus(self, on: bool) -> None:
         self.bus_runs = on
