@@ -23,8 +23,10 @@ import numpy.typing as npt
 from aes67.clock.noise import PRIOR_SIGMA_NS, RING_INTS, WINDOW, ring_put, ring_sigma
 from aes67.jit import kernel
 
-DELAY_WALK = 9.0e4
-"""Random walk of the path delay, ns^2/s: with less, an early error stays for minutes."""
+DELAY_WALK_MIN = 20.0
+DELAY_WALK_MAX = 300.0
+"""Random walk of the path delay, ns/sqrt(s): half as large as the noise within these limits. With
+less, an early error stays for minutes; with more, precise measurements are wasted."""
 PHASE_WALK = 1.0
 """White frequency noise, ns^2/s."""
 HUBER = 1.5
@@ -78,6 +80,8 @@ SIGMA_DELAY = 10
 RESIDUAL = 11
 LAST_STEP = 12
 LAST_STEP_DELAY = 13
+SPREAD = 15
+"""Variance that was expected of RESIDUAL."""
 WALK = 14
 """Random walk of the frequency, ns^2/s^3: set by the owner (1e-17 s^2/s^3 is 10 here)."""
 SYNC_RUN_RESIDUALS = 16
@@ -117,7 +121,7 @@ def update(
     result = _apply(ints, floats, direction, raw_ns, master_ns, fraction, True)
     if ints[SYNCS] + ints[DELAYS] > REPLAY or result == STEPPED:
         ints[REPLAYED] = 1
-    elif ints[REPLAYED] == 0 and ints[RUN_SYNC] + ints[RUN_DELAY] == 0:
+    elif ints[REPLAYED] == 0:
         _replay(ints, floats)
     return result
 
@@ -172,6 +176,7 @@ def _apply(
     size = abs(residual) / np.sqrt(spread)
     if live:
         floats[RESIDUAL] = residual
+        floats[SPREAD] = spread
         if _stepped(ints, floats, direction, residual, size, sigma):
             return STEPPED
         if size > HUBER:
@@ -198,7 +203,8 @@ def predict(ints: IntArray, floats: FloatArray, raw_ns: int) -> None:
     floats[P01] += t * floats[P11] + floats[WALK] * t * t / 2.0
     floats[P02] += t * floats[P12]
     floats[P11] += floats[WALK] * t
-    floats[P22] += DELAY_WALK * t
+    walk = min(max(0.5 * floats[SIGMA_DELAY], DELAY_WALK_MIN), DELAY_WALK_MAX)
+    floats[P22] += walk * walk * t
 
 
 @kernel

@@ -28,7 +28,7 @@ LOCK_BELOW_NS = 5 * US
 UNLOCK_ABOVE_NS = 20 * US
 OBSERVE_NS = 1_800 * MS
 """Shortest time from the first measurement to the lock: 2 s less the timers' grain."""
-STEADY_NS = 250 * MS
+STEADY_NS = 100 * MS
 """How long 3 sigma must have been below the limit without a break."""
 RATE_LIMIT_PPM = 500.0
 """A master further off than this is not believed (1588 allows 100)."""

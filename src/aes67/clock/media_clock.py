@@ -6,12 +6,12 @@ epoch, which every stream and PCM sees. Before the first lock it runs on the loc
 
 from __future__ import annotations
 
-from aes67.clock.timebase import MS, NS, RATE_BITS, Line, rate_to_q40
+from aes67.clock.timebase import MS, RATE_BITS, Line, rate_to_q40
 
 STEP_NS = MS
 SLEW_PPB = 50_000.0
-SETTLE_NS = NS
-"""Time constant of small corrections."""
+SETTLE_NS = 300 * MS
+"""Time constant of small corrections; three times the distance of updates."""
 RATE_LIMIT_Q40 = (600 << RATE_BITS) // 1_000_000
 """Readers multiply rate and span in 64 bits: 600 ppm leave room for 12 s."""
 
@@ -28,6 +28,7 @@ class MediaClock:
         self.session_epoch = 0
         self.residual_ns = 0
         self._locked_once = False
+        self._fraction = 0
 
     def error_ns(self, now_ns: int, target: Line) -> int:
         """How far `target` is ahead of the media clock."""
@@ -44,6 +45,7 @@ class MediaClock:
         error = self.error_ns(now_ns, target)
         if abs(error) >= step_ns:
             self.line = Line(now_ns, target.at(now_ns), _limited(target.rate_q40))
+            self._fraction = 0
             self.residual_ns = 0
             self.epoch += 1
             if self._locked_once:
@@ -51,13 +53,20 @@ class MediaClock:
             return True
         ppb = max(-SLEW_PPB, min(SLEW_PPB, error * (1e9 / SETTLE_NS)))
         rate = _limited(target.rate_q40 + rate_to_q40(ppb))
-        self.line = Line(now_ns, self.line.at(now_ns), rate)
+        self.line = Line(now_ns, self._advance(now_ns), rate)
         self.residual_ns = error
         return False
 
     def coast(self, now_ns: int) -> None:
         """Go on as before, with the reference instant renewed."""
-        self.line = self.line.moved_to(now_ns)
+        self.line = Line(now_ns, self._advance(now_ns), self.line.rate_q40)
+
+    def _advance(self, now_ns: int) -> int:
+        """Time at `now_ns`; what is less than 1 ns is kept for the next time, so nothing drifts."""
+        span = now_ns - self.line.raw_ns
+        gained = span * self.line.rate_q40 + self._fraction
+        self._fraction = gained & ((1 << RATE_BITS) - 1)
+        return self.line.time_ns + span + (gained >> RATE_BITS)
 
     def locked(self) -> None:
         """From now on a discontinuity is one to streams that were heard."""

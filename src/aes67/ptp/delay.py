@@ -72,7 +72,7 @@ class DelayRequests:
         while len(self._requests) > PENDING:
             del self._requests[next(iter(self._requests))]
         self._last_ns = now_ns
-        self.next_ns = now_ns + MS + round(2 * self._random() * interval_ns(self.log_interval))
+        self.next_ns = self._spread(now_ns)
         self.sent += 1
         self.unanswered += 1
         return sequence
@@ -109,11 +109,23 @@ class DelayRequests:
             return []
         self.answered += 1
         self.unanswered = 0
-        low, high = LOG_LIMITS
-        if -16 <= log_interval <= 16:
-            self.log_interval = max(low, min(high, log_interval))
+        self._allow(log_interval)
         request.answers[master] = receipt
         if request.stamp_ns is None:
             return []
         made = measurement.delay(request.stamp_ns, *receipt)
         return [] if made is None else [(master, made)]
+
+    def _allow(self, log_interval: int) -> None:
+        """Take over the interval a master allows; 0x7F and other nonsense say nothing."""
+        if not -16 <= log_interval <= 16:
+            return
+        low, high = LOG_LIMITS
+        log_interval = max(low, min(high, log_interval))
+        faster = log_interval < self.log_interval
+        self.log_interval = log_interval
+        if faster and self.next_ns is not None and self._last_ns is not None:
+            self.next_ns = min(self.next_ns, self._spread(self._last_ns))
+
+    def _spread(self, last_ns: int) -> int:
+        return last_ns + MS + round(2 * self._random() * interval_ns(self.log_interval))

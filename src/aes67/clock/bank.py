@@ -1,0 +1,95 @@
+"""Three filters side by side that differ in how restless they take the oscillator to be.
+
+With software timestamps one value serves all; with hardware timestamps the measurements are good
+enough to tell a calm oscillator from a restless one, and worth it. Each filter is weighted by its
+likelihood: robust, slowly forgotten, and tempered, since the errors of real networks come in
+series and a plain likelihood would count each series as many proofs. The variance of the mixture
+holds what the filters disagree about, so 3 sigma stays honest.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aes67.clock import kalman as k
+from aes67.clock.kalman import FloatArray, IntArray
+from aes67.jit import kernel
+
+FREQUENCY_WALKS = (1.0, 10.0, 100.0)
+"""ns^2/s^3; 1e-18, 1e-17 and 1e-16 s^2/s^3."""
+FILTERS = 3
+MIDDLE = 1
+TEMPER = 0.3
+FORGET = 0.998
+RHO_LIMIT = 8.0
+"""One measurement says no more than this against a filter."""
+
+# the mixture, an array of MIXED doubles
+MIXED_OFFSET = 0
+"""Offset against filter 0's line at `raw_ns`."""
+MIXED_FREQUENCY = 1
+MIXED_DELAY = 2
+MIXED_VARIANCE = 3
+MIXED = 4
+
+
+@kernel
+def update(
+    ints: IntArray,
+    floats: FloatArray,
+    evidence: FloatArray,
+    direction: int,
+    raw_ns: int,
+    master_ns: int,
+    fraction: float,
+) -> int:
+    """One measurement into all filters; what the likeliest of them made of it."""
+    results = np.zeros(FILTERS, np.int64)
+    for i in range(FILTERS):
+        results[i] = k.update(ints[i], floats[i], direction, raw_ns, master_ns, fraction)
+        if results[i] == k.USED:
+            evidence[i] = evidence[i] * FORGET - _surprise(floats[i][k.RESIDUAL], floats[i][k.SPREAD])
+    return int(results[likeliest(evidence)])
+
+
+@kernel
+def likeliest(evidence: FloatArray) -> int:
+    """Index of the filter with the most evidence; the middle one while there is none."""
+    best = MIDDLE
+    for i in range(FILTERS):
+        if evidence[i] > evidence[best]:
+            best = i
+    return best
+
+
+@kernel
+def mix(ints: IntArray, floats: FloatArray, evidence: FloatArray, raw_ns: int, out: FloatArray) -> None:
+    """The weighted estimate for `raw_ns` into `out`."""
+    weights = np.empty(FILTERS, np.float64)
+    best = evidence[likeliest(evidence)]
+    total = 0.0
+    for i in range(FILTERS):
+        weights[i] = np.exp(TEMPER * (evidence[i] - best))
+        total += weights[i]
+    offsets = np.empty(FILTERS, np.float64)
+    out[:] = 0.0
+    for i in range(FILTERS):
+        weights[i] /= total
+        t = float(raw_ns - ints[i][k.RAW]) * 1e-9
+        apart = (ints[i][k.TIME] - ints[0][k.TIME]) - (ints[i][k.RAW] - ints[0][k.RAW])
+        offsets[i] = float(apart) + floats[i][k.OFFSET] + floats[i][k.FREQUENCY] * t
+        out[MIXED_OFFSET] += weights[i] * offsets[i]
+        out[MIXED_FREQUENCY] += weights[i] * floats[i][k.FREQUENCY]
+        out[MIXED_DELAY] += weights[i] * floats[i][k.PATH_DELAY]
+    for i in range(FILTERS):
+        sigma = k.sigma_at(ints[i], floats[i], raw_ns)
+        off = offsets[i] - out[MIXED_OFFSET]
+        out[MIXED_VARIANCE] += weights[i] * (sigma * sigma + off * off)
+
+
+@kernel
+def _surprise(residual: float, spread: float) -> float:
+    """Negative log-likelihood of a residual, Huber's rho in place of the square."""
+    size = abs(residual) / np.sqrt(spread)
+    rho = size * size / 2.0 if size <= k.HUBER else k.HUBER * size - k.HUBER * k.HUBER / 2.0
+    return float(min(rho, RHO_LIMIT) + np.log(spread) / 2.0)
