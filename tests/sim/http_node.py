@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,22 @@ class HttpNode:
         return content
 
 
+@contextlib.contextmanager
+def own_logging() -> Iterator[None]:
+    """Give the test run its logging back: a control process sets up its own."""
+    names = ("", "uvicorn", "uvicorn.error", "asyncio")
+    levels = {name: logging.getLogger(name).level for name in names}
+    try:
+        yield
+    finally:
+        root = logging.getLogger()
+        for handler in [each for each in root.handlers if getattr(each, "of_aes67", False)]:
+            root.removeHandler(handler)
+            handler.close()
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
 @contextlib.asynccontextmanager
 async def http_node(directory: Path, **changes: Any) -> AsyncIterator[HttpNode]:
     """A control process on lo with its files in `directory`; `changes` of the configuration."""
@@ -50,15 +67,18 @@ async def http_node(directory: Path, **changes: Any) -> AsyncIterator[HttpNode]:
             "device_channels": 64,
         }  # fmt: skip
         path.write_text(json.dumps(values | changes))
-    control = Control(load(path), path, directory)
-    app = create(control)
-    await control.start()
-    try:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=True)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            yield HttpNode(control, app, client, directory)
-    finally:
-        await control.close()
+    with own_logging():
+        control = Control(load(path), path, directory)
+        app = create(control)
+        await control.start()
+        try:
+            transport = httpx.ASGITransport(app, raise_app_exceptions=True)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost"
+            ) as client:
+                yield HttpNode(control, app, client, directory)
+        finally:
+            await control.close()
 
 
 @contextlib.asynccontextmanager

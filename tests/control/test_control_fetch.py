@@ -1,0 +1,144 @@
+"""Fetching a description: bounded in every direction, from real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from aes67.control import fetch as module
+from aes67.control.fetch import MAX_BYTES, fetch
+from aes67.errors import Refused
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def server(
+    answer: bytes | Handler, requests: list[bytes] | None = None
+) -> AsyncIterator[str]:
+    """A server on a free port that gives `answer` to whatever is asked, and notes what that was."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            request = await reader.readuntil(b"\r\n\r\n")
+            if requests is not None:
+                requests.append(request)
+            if callable(answer):
+                await answer(reader, writer)
+            else:
+                writer.write(answer)
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    tasks: set[asyncio.Task[None]] = set()
+    listening = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    finally:
+        listening.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/sdp\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + b"Content-Length: 5\r\n\r\nv=0\r\n and more",
+        OK + b"\r\nv=0\r\n",
+        b"HTTP/1.0 200 fine\r\n\r\nv=0\r\n",
+    ],
+)
+async def test_a_description_is_fetched(answer: bytes) -> None:
+    async with server(answer) as url:
+        assert await fetch(f"{url}/some%20where?x=1") == "v=0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"HTTP/1.1 404 no\r\n\r\n", "the server answers 404"),
+        (b"HTTP/1.1 302 elsewhere\r\nLocation: http://x/\r\n\r\n", "the server answers 302"),
+        (b"hello\r\n\r\n", "the answer is no HTTP"),
+        (b"", "the answer is no HTTP"),
+        (b"x" * (MAX_BYTES * 2), "the answer is no HTTP"),
+        (OK + b"Content-Length: 99\r\n\r\nv=0", "shorter"),
+        (OK + b"Content-Length: 99999999\r\n\r\n", f"larger than {MAX_BYTES} bytes"),
+        (OK + b"\r\n" + b"x" * (MAX_BYTES + 1), f"larger than {MAX_BYTES} bytes"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "transfer encoding"),
+    ],
+)
+async def test_other_answers_are_refused_with_the_reason(answer: bytes, reason: str) -> None:
+    async with server(answer) as url:
+        with pytest.raises(Refused, match=reason) as caught:
+            await fetch(url)
+    assert caught.value.rule.startswith("cannot retrieve SDP: ")
+
+
+async def test_a_server_that_drips_is_given_up_in_time() -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK + b"\r\n")
+        while True:
+            writer.write(b"v")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with server(drip) as url:
+        with pytest.raises(Refused, match=r"no answer within 0\.1 s"):
+            await fetch(url, timeout_s=0.1)
+
+
+async def test_nobody_there() -> None:
+    with pytest.raises(Refused, match="cannot retrieve SDP: "):
+        await fetch("http://127.0.0.1:1/x")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "x", "ftp://h/", "https://h/", "http://", "http://:80/", "http://h:99999/", "http://[/",
+     "http://a b/", "file:///etc/passwd"],
+)  # fmt: skip
+async def test_no_urls(url: str) -> None:
+    with pytest.raises(Refused) as caught:
+        await fetch(url)
+    assert caught.value.rule == "invalid URL"
+
+
+async def test_a_path_cannot_smuggle_a_header() -> None:
+    seen: list[bytes] = []
+    async with server(OK + b"Content-Length: 0\r\n\r\n", seen) as url:
+        await fetch(f"{url}/a%0d%0aEvil:%20yes%20HTTP/1.1")
+    (request,) = seen
+    assert b"\r\nEvil" not in request
+    assert request.count(b"\r\n") == 6
+
+
+async def test_many_at_once_wait_for_each_other() -> None:
+    at_once = peak = 0
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal at_once, peak
+        at_once += 1
+        peak = max(peak, at_once)
+        await asyncio.sleep(0.01)
+        at_once -= 1
+        writer.write(OK + b"Content-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    async with server(slow) as url:
+        await asyncio.gather(*(fetch(url) for _ in range(30)))
+    assert peak <= module.CONCURRENT

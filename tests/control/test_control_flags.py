@@ -1,0 +1,59 @@
+"""The contract's flags: latched until read, and honest about what is not known."""
+
+from __future__ import annotations
+
+import pytest
+
+from aes67.control.flags import flags, minimum_time_ms
+from aes67.shm.layout import SINK_COUNTERS
+
+NOW = 10**18
+ZERO = {field.name: 0 for field in SINK_COUNTERS.fields} | {"identity": 7}
+INT64_MAX = 2**63 - 1
+
+
+def test_without_an_engine_all_is_muted() -> None:
+    found = flags(None, None, NOW)
+    assert found["muted"] is found["all_muted"] is True
+    assert found["receiving_rtp_packet"] is False
+
+
+@pytest.mark.parametrize(
+    ("counter", "flag"),
+    [
+        ("sequence_errors", "rtp_seq_id_error"), ("wrong_ssrc", "rtp_ssrc_error"),
+        ("wrong_payload_type", "rtp_payload_type_error"), ("timestamp_errors", "rtp_sac_error"),
+        ("packets", "receiving_rtp_packet"), ("silent_frames", "muted"),
+    ],
+)  # fmt: skip
+def test_growth_since_the_last_read_sets_a_flag_once(counter: str, flag: str) -> None:
+    now = ZERO | {counter: 5}
+    assert flags(now, None, NOW)[flag] is True, "what happened before the first read counts"
+    assert flags(now, ZERO | {counter: 3}, NOW)[flag] is True
+    assert flags(now, now, NOW)[flag] is False
+
+
+def test_a_packet_of_a_moment_ago_is_being_received() -> None:
+    now = ZERO | {"packets": 5, "last_arrival_media_ns": NOW - 50_000_000}
+    assert flags(now, now, NOW)["receiving_rtp_packet"] is True
+    assert flags(now, now, NOW + 200_000_000)["receiving_rtp_packet"] is False
+
+
+def test_silence_now_is_muted_whoever_has_read_before() -> None:
+    now = ZERO | {"muted": 1}
+    found = flags(now, now, NOW)
+    assert (found["muted"], found["all_muted"], found["some_muted"]) == (True, True, False)
+
+
+def test_another_stream_or_a_restarted_engine_starts_from_nothing() -> None:
+    before = ZERO | {"identity": 6, "wrong_ssrc": 100}
+    assert flags(ZERO | {"wrong_ssrc": 1}, before, NOW)["rtp_ssrc_error"] is True
+    restarted = ZERO | {"wrong_ssrc": 100}
+    assert flags(ZERO | {"wrong_ssrc": 1}, restarted, NOW)["rtp_ssrc_error"] is True
+
+
+def test_the_least_time_is_in_milliseconds() -> None:
+    assert minimum_time_ms(None, 48000) == 0
+    assert minimum_time_ms(ZERO | {"packets": 1, "margin_min_frames": 480}, 48000) == 10
+    assert minimum_time_ms(ZERO | {"packets": 1, "margin_min_frames": -48}, 48000) == 0
+    assert minimum_time_ms(ZERO | {"packets": 1, "margin_min_frames": INT64_MAX}, 48000) == 0

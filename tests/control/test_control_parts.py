@@ -1,0 +1,145 @@
+"""Interfaces from the kernel, the status script as a child, the log's way, the file at start."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aes67.config.model import Config
+from aes67.control import logs
+from aes67.control.control import ConfigError, load
+from aes67.control.interfaces import network
+from aes67.control.script import StatusScript
+from aes67.session.network import Network
+from sim.http_node import own_logging
+from sim.waiting import until
+
+
+def test_the_loopback_is_found_as_the_kernel_has_it() -> None:
+    lo = network().find("lo")
+    assert lo is not None
+    assert lo.mac == "00:00:00:00:00:00"
+    assert lo.addresses[0] == "127.0.0.1"
+    assert network().find("no such") is None
+
+
+@pytest.mark.peer("ip")
+def test_all_interfaces_agree_with_iproute2() -> None:
+    shown = subprocess.run(["ip", "-o", "-4", "addr"], capture_output=True, text=True, check=True)
+    theirs = {(line.split()[1], line.split()[3].split("/")[0])
+              for line in shown.stdout.splitlines()}  # fmt: skip
+    ours = {(each.name, address) for each in network().interfaces for address in each.addresses}
+    assert ours == theirs
+
+
+def test_the_configured_address_counts_only_while_the_interface_has_it() -> None:
+    there = network()
+    assert there.address(Config(interface_name="lo")) == "127.0.0.1"
+    assert there.address(Config(interface_name="lo", ip_addr="10.9.9.9")) == "127.0.0.1"
+    assert Network().address(Config(interface_name="lo")) == ""
+    assert Network().computed(Config(interface_name="lo")).node_id == "Daemon 00000000"
+
+
+def write_script(path: Path, body: str) -> str:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+async def test_the_script_gets_the_state_and_little_else(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    facts = "$# $1 $(ls /proc/$$/fd | wc -l) $(ulimit -c) $(cat)"
+    body = f'echo "{facts}" > {out}.new; mv {out}.new {out}'
+    runner = StatusScript()
+    runner.run(write_script(tmp_path / "s.sh", body), "locked")
+    await until(out.exists)
+    await runner.close()
+    count, state, descriptors, core = out.read_text().split()
+    assert (count, state, core) == ("1", "locked", "0")
+    assert int(descriptors) <= 5
+
+
+async def test_only_the_newest_change_waits_for_a_script_that_runs(tmp_path: Path) -> None:
+    out, go = tmp_path / "out", tmp_path / "go"
+    body = f"echo $1 >> {out}; while [ ! -e {go} ]; do sleep 0.01; done"
+    path = write_script(tmp_path / "s.sh", body)
+    runner = StatusScript()
+    for state in ("unlocked", "locking"):
+        runner.run(path, state)
+    await until(out.exists)
+    for state in ("unlocked", "locked"):
+        runner.run(path, state)
+    go.touch()
+    await until(lambda: out.read_text().endswith("locked\n") and len(out.read_text().split()) > 1)
+    await runner.close()
+    assert out.read_text().split()[-1] == "locked"
+    assert len(out.read_text().split()) == 2
+
+
+async def test_a_script_that_cannot_be_run_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("no script")
+    runner = StatusScript()
+    for path in (str(tmp_path / "none"), str(plain), str(tmp_path)):
+        caplog.clear()
+        runner.run(path, "locked")
+        await until(lambda: "cannot be run" in caplog.text)
+    runner.run("", "locked")
+    await runner.close()
+
+
+async def test_a_script_that_hangs_ends_with_us(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    runner = StatusScript()
+    runner.run(write_script(tmp_path / "s.sh", f"echo $$ > {pid}; sleep 600"), "locked")
+    await until(lambda: pid.exists() and pid.read_text().endswith("\n"))
+    await runner.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+@pytest.fixture
+def root_log() -> Iterator[logging.Logger]:
+    with own_logging():
+        yield logging.getLogger()
+
+
+def test_the_log_goes_where_it_is_told(
+    root_log: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert logs.set_up(Config(syslog_proto="none", log_severity=3)) == ""
+    logging.getLogger("aes67.x").info("not this")
+    logging.getLogger("aes67.x").warning("but this")
+    assert "not this" not in (out := capsys.readouterr().out)
+    assert "but this" in out
+    assert logs.set_up(Config(syslog_proto="udp", syslog_server="127.0.0.1:5140")) == ""
+    warning = logs.set_up(Config(syslog_proto="udp", syslog_server="nowhere"))
+    assert "address:port" in warning
+    ours = [each for each in root_log.handlers if getattr(each, "of_aes67", False)]
+    assert len(ours) == 1
+
+
+def test_a_file_is_read_at_start_or_says_why_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "daemon.conf"
+    with pytest.raises(ConfigError, match="Fatal: error opening config file .*No such file"):
+        load(path)
+    path.write_text("{")
+    with pytest.raises(ConfigError, match="Configuration file .* : error parsing JSON at line 1"):
+        load(path)
+    path.write_text('{"rtp_port": "x"}')
+    with pytest.raises(ConfigError, match="rtp_port"):
+        load(path)
+    path.write_text('{"ptp_domain": 200}')
+    with caplog.at_level(logging.WARNING):
+        assert load(path).ptp_domain == 0
+    assert "ptp_domain = 200 is not 0 to 127" in caplog.text
+    assert load(path, http_port=81).http_port == 81
