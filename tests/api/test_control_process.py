@@ -1,0 +1,204 @@
+"""The control process as a process: how it starts, moves, refuses to start and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from aes67_api.listener import PortBusy, bind
+from sim.http_node import SOURCE
+from sim.waiting import wait_until
+
+
+def free_port() -> int:
+    """A port nobody has just now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class Process:
+    """A control process with its files in a directory."""
+
+    def __init__(self, directory: Path, *arguments: str, **config: Any) -> None:
+        self.directory, self.port = directory, free_port()
+        values = {
+            "http_port": self.port, "interface_name": "lo", "syslog_proto": "none",
+            "status_file": str(directory / "status.json"), "clock_mode": "free",
+        } | config  # fmt: skip
+        path = directory / "daemon.conf"
+        if not path.exists():
+            path.write_text(json.dumps(values))
+        else:
+            self.port = json.loads(path.read_text())["http_port"]
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "aes67_api.main", "-c", str(path), "-a", "127.0.0.1",
+             "--runtime-dir", str(directory), *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=directory,
+        )  # fmt: skip
+
+    def url(self, port: int = 0) -> str:
+        return f"http://127.0.0.1:{port or self.port}/api"
+
+    def answers(self, port: int = 0) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url(port)}/version").status_code == 200
+        return False
+
+    def wait(self) -> None:
+        wait_until(lambda: self.answers() or self.child.poll() is not None, 30)
+        assert self.child.poll() is None, self.child.communicate()[1]
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+        self.child.send_signal(number)
+        out, err = self.child.communicate(timeout=15)
+        return self.child.returncode, out, err
+
+
+@contextlib.contextmanager
+def process(directory: Path, *arguments: str, **config: Any) -> Iterator[Process]:
+    made = Process(directory, *arguments, **config)
+    try:
+        yield made
+    finally:
+        if made.child.poll() is None:
+            made.child.kill()
+        made.child.communicate()
+
+
+def failing(directory: Path, *arguments: str, **config: Any) -> str:
+    """What a process says that exits with 1 by itself."""
+    with process(directory, *arguments, **config) as made:
+        _, err = made.child.communicate(timeout=30)
+        assert made.child.returncode == 1, err
+        return err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_without_an_engine_and_ends_cleanly(tmp_path: Path, number: int) -> None:
+    with process(tmp_path) as made:
+        made.wait()
+        assert httpx.put(f"{made.url()}/source/0", json=SOURCE).status_code == 200
+        assert httpx.get(f"{made.url()}/v1/status").json()["engine"]["connected"] is False
+        code, _, err = made.end(number)
+    assert code == 0, err
+    assert "Traceback" not in err
+    with process(tmp_path) as again:
+        again.wait()
+        assert len(httpx.get(f"{again.url()}/sources").json()["sources"]) == 1
+
+
+def test_a_busy_port_is_said_and_ends_it(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        assert f"HTTP port {port} is busy" in failing(tmp_path, http_port=port)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "Fatal: error opening config file"),
+        ("{", "error parsing JSON at line 1"),
+        ('{"http_port": "x"}', "http_port"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_is_said_and_ends_it(
+    tmp_path: Path, content: str | None, words: str
+) -> None:
+    path = tmp_path / "mine.conf"
+    if content is not None:
+        path.write_text(content)
+    err = failing(tmp_path, "-c", str(path))
+    assert words in err
+    assert str(path) in err
+    assert "Traceback" not in err
+
+
+def test_a_wrong_option_is_1_with_the_usage(tmp_path: Path) -> None:
+    assert "usage" in failing(tmp_path, "--no-such-option")
+    assert "http_port" in failing(tmp_path, "-p", "99999")
+
+
+def test_the_port_of_the_command_line_is_reported_and_saved(tmp_path: Path) -> None:
+    port = free_port()
+    with process(tmp_path, "-p", str(port)) as made:
+        wait_until(lambda: made.answers(port), 30)
+        assert httpx.get(f"{made.url(port)}/config").json()["http_port"] == port
+        httpx.post(f"{made.url(port)}/config", json={"ptp_domain": 1})
+    assert json.loads((tmp_path / "daemon.conf").read_text())["http_port"] == port
+
+
+def test_the_listener_moves_and_the_process_stays(tmp_path: Path) -> None:
+    port = free_port()
+    with process(tmp_path) as made:
+        made.wait()
+        assert httpx.post(f"{made.url()}/config", json={"http_port": port}).status_code == 200
+        wait_until(lambda: made.answers(port))
+        wait_until(lambda: not made.answers())
+        assert made.child.poll() is None
+        with socket.socket() as holder:
+            holder.bind(("127.0.0.1", 0))
+            holder.listen()
+            busy = holder.getsockname()[1]
+            httpx.post(f"{made.url(port)}/config", json={"http_port": busy})
+
+            def warned() -> bool:
+                engine = httpx.get(f"{made.url(port)}/v1/status").json()["engine"]
+                return any("still serving" in each for each in engine["warnings"])
+
+            wait_until(warned)
+        assert made.end()[0] == 0
+
+
+def test_the_port_of_a_service_that_has_just_ended_is_taken_over() -> None:
+    """Its sockets in TIME_WAIT carry SO_REUSEPORT only, as the AES67 daemon's do."""
+    with socket.socket() as old:
+        old.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        old.bind(("127.0.0.1", 0))
+        old.listen()
+        port = old.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            served, _ = old.accept()
+            with pytest.raises(PortBusy, match="busy"):
+                bind("127.0.0.1", port)
+            served.close()
+            assert client.recv(1) == b""
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError, match="in use"):
+            plain.bind(("127.0.0.1", port))
+    bind("127.0.0.1", port).close()
+
+
+def test_an_address_that_is_not_ours_is_said(tmp_path: Path) -> None:
+    with pytest.raises(PortBusy, match=r"cannot listen on 192\.0\.2\.1:"):
+        bind("192.0.2.1", 0)
+    assert "cannot listen" in failing(tmp_path, "-a", "192.0.2.1")
+
+
+def test_a_hundred_changes_at_once_lose_nothing(tmp_path: Path) -> None:
+    with process(tmp_path) as made:
+        made.wait()
+        with httpx.Client() as client:
+            for number in range(20):
+                body = SOURCE | {"name": f"S{number}", "map": [number]}
+                assert client.put(f"{made.url()}/source/{number}", json=body).status_code == 200
+        os.kill(made.child.pid, signal.SIGKILL)
+        made.child.wait()
+    kept = json.loads((tmp_path / "status.json").read_text())
+    assert [each["id"] for each in kept["sources"]] == list(range(20))
