@@ -26,7 +26,7 @@ log = logging.getLogger("aes67.engine_link")
 LINK_VERSION = 1
 MESSAGE_BYTES_MAX = 1 << 18
 RETRY_SECONDS_MIN = 0.05
-RETRY_SECONDS_MAX = 0.5
+RETRY_SECONDS_MAX = 0.1
 ANSWER_SECONDS = 10.0
 RESEND_SECONDS = 0.1
 """A new engine gets the last plan again unless whoever is called back sends one of his own."""
