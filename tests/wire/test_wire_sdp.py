@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from aes67.errors import WireError
 from aes67.wire import sdp
+from aes67.wire.sap import SapMessage
 from aes67.wire.sdp import Attribute, Connection, Line, Origin
 from sim.session_texts import damaged, samples
+from sim.tshark import dissect, udp_datagrams
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "sdp"
 EXPECTED = json.loads((VECTORS / "expected.json").read_text(encoding="utf-8"))
@@ -233,3 +235,30 @@ def test_any_text_is_a_value_or_a_wire_error(text: str | bytes) -> None:
         assert description.pack() == text
     else:
         assert description.render() == text
+
+
+@pytest.mark.peer("tshark")
+def test_tshark_reads_the_samples_as_we_do(tmp_path: Path) -> None:
+    names = sorted(samples())
+    announcements = [SapMessage(samples()[name], "10.0.0.1", 1).pack() for name in names]
+    rows = dissect(
+        tmp_path,
+        udp_datagrams(announcements, 9875, "239.255.255.255"),
+        fields=("sdp.owner.sessionid", "sdp.owner.version", "sdp.session_name", "sdp.media.port",
+                "sdp.media.format", "sdp.connection_info.address"),
+        options=("-E", "aggregator=|"),
+    )  # fmt: skip
+    for name, row in zip(names, rows, strict=True):
+        description = sdp.parse(samples()[name])
+        assert description.origin is not None
+        parts = (description, *description.media)
+        assert row == [
+            description.origin.session_id,
+            str(description.origin.version),
+            description.name,
+            "|".join(str(media.port) for media in description.media),
+            row[4],  # tshark adds names to the numbers, and repeats those of rtpmap lines
+            "|".join(c.address for part in parts for c in part.connections),
+        ], name
+        ours = {each for media in description.media for each in media.formats}
+        assert {each.rpartition("-")[2] for each in row[4].split("|")} == ours, name
