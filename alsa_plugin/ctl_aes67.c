@@ -181,6 +181,8 @@ static int aes67_write_integer(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key, long *
 	int64_t wanted = *value;
 	int err;
 
+	if (!(elements[key].access & SND_CTL_EXT_ACCESS_WRITE))
+		return -EPERM; /* alsa-lib does not look */
 	aes67_get_integer_info(ext, key, &low, &high, &step);
 	if (wanted < low || wanted > high)
 		return -EINVAL;
