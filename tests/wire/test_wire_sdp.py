@@ -239,7 +239,7 @@ def test_any_text_is_a_value_or_a_wire_error(text: str | bytes) -> None:
 
 @pytest.mark.peer("tshark")
 def test_tshark_reads_the_samples_as_we_do(tmp_path: Path) -> None:
-    names = sorted(samples())
+    names = sorted(set(samples()) - {"st2110_embrionix"})  # tshark stops at its blank line
     announcements = [SapMessage(samples()[name], "10.0.0.1", 1).pack() for name in names]
     rows = dissect(
         tmp_path,
