@@ -159,7 +159,8 @@ def test_ffmpeg_sends_and_we_hear_it(node: Node, tmp_path: Path) -> None:
     body = sink(STEREO, 0, foreign_sdp("239.67.0.10", 97), FOREIGN_DELAY)
     node.client.put("/api/v1/sinks/0", body | {"timing": "latched"})
     player = [
-        "ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-f", "s24be", "-ar", "48000", "-ac", "2",
+        "ffmpeg", "-nostdin", "-loglevel", "error", "-re",
+        "-f", "s24be", "-ar", "48000", "-ac", "2",
         "-i", str(path), "-c:a", "pcm_s24be", "-f", "rtp", "-payload_type", "97",
         "rtp://239.67.0.10:5004?pkt_size=300&localaddr=127.0.0.1",
     ]  # fmt: skip

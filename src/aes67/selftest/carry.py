@@ -61,6 +61,7 @@ def carry(
     signal = Signal(frames=round(seconds * case.rate), channels=case.channels)
     comparator = Comparator(signal, case.form, case.wire_bits)
     lead, tail = round(LEAD_S * case.rate), round(TAIL_S * case.rate)
+    pieces = chunks(signal, case.form, lead, tail)
     prefix = [*tied_prefix(), *real_time_prefix()]
     recorder_environment = recorder_environment or environment
     recorder = _start([*prefix, *command("arecord", case, clients)], recorder_environment)
@@ -69,10 +70,7 @@ def carry(
         assert recorder.stdout is not None
         _await_first_bytes(recorder)
         player = _start([*prefix, *command("aplay", case, clients)], environment)
-        feeder = threading.Thread(
-            target=_feed, args=(player, chunks(signal, case.form, lead, tail)), daemon=True
-        )
-        feeder.start()
+        threading.Thread(target=_feed, args=(player, pieces), daemon=True).start()
         _judge(recorder, player, comparator, signal.frames + tail, seconds + SLACK_S, progress)
     finally:
         complaints = [_end("arecord", recorder)]
@@ -92,16 +90,18 @@ def command(program: str, case: Case, clients: Clients) -> list[str]:
 
 
 def _start(command_line: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """A player, fed through a pipe, or a recorder that writes into one."""
+    feeds = "aplay" in command_line
     process = subprocess.Popen(
         command_line,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE if feeds else subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL if feeds else subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
         bufsize=0,
     )
-    for pipe in (process.stdin, process.stdout):
-        assert pipe is not None
+    pipe = process.stdin if feeds else process.stdout
+    if pipe is not None:
         with contextlib.suppress(OSError):  # over the user's pipe quota: less to spare, that's all
             fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return process
@@ -171,7 +171,10 @@ def _end(name: str, process: subprocess.Popen[bytes]) -> str:
         else:
             process.terminate()
             expected |= {1, -15, 143}  # arecord answers SIGTERM with any of these
-    process.stdin = None  # closed by the feeder, which communicate() would trip over
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        process.stdin = None  # communicate() would trip over one that is closed
     try:
         _, said = process.communicate(timeout=5)
     except subprocess.TimeoutExpired:

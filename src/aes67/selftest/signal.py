@@ -46,11 +46,20 @@ class Signal:
 def chunks(
     signal: Signal, form: SampleFormat, lead_frames: int, tail_frames: int
 ) -> Iterator[bytes]:
-    """The bytes to play: lead-in of silence, the noise, tail of silence; about 100 kB at a time."""
-    frame_bytes = form.sample_bytes * signal.channels
-    step = max(1, 100_000 // frame_bytes)
-    yield from _silence(lead_frames, frame_bytes, step)
+    """The bytes to play: lead-in of silence, the noise, tail of silence; about 100 kB at a time.
+
+    The noise is made by this call, which takes a moment; the iteration only hands it out.
+    """
     block = encode(signal.played(form), form)
+    return _pieces(signal, block, form.sample_bytes * signal.channels, (lead_frames, tail_frames))
+
+
+def _pieces(
+    signal: Signal, block: bytes, frame_bytes: int, silence: tuple[int, int]
+) -> Iterator[bytes]:
+    step = max(1, 100_000 // frame_bytes)
+    lead_frames, tail_frames = silence
+    yield from _silence(lead_frames, frame_bytes, step)
     position = 0
     while position < signal.frames:
         start = position % BLOCK_FRAMES

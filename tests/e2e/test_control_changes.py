@@ -1,0 +1,130 @@
+"""Changes through the contract's interface while streams run: only what is changed is touched."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from aes67.selftest.node import Node
+
+pytestmark = [pytest.mark.root]
+
+STREAMS = 6
+SOURCE: dict[str, Any] = {
+    "enabled": True, "name": "A", "io": "Audio Device", "map": [0, 1],
+    "max_samples_per_packet": 48, "codec": "L24", "address": "", "ttl": 15, "payload_type": 98,
+    "dscp": 34, "refclk_ptp_traceable": False,
+}  # fmt: skip
+SINK: dict[str, Any] = {
+    "name": "A", "io": "Audio Device", "source": "", "use_sdp": True, "sdp": "", "delay": 960,
+    "ignore_refclk_gmid": False, "map": [0, 1],
+}  # fmt: skip
+
+
+class Api:
+    """The contract's interface of a node."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.client = httpx.Client(base_url=node.client.url)
+
+    def send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        return self.client.request(method, f"/api/{path}", json=body)
+
+    def put(self, path: str, body: dict[str, Any]) -> None:
+        answer = self.send("PUT", path, body)
+        assert answer.status_code == 200, answer.text
+
+    def connect(self, number: int, first: int) -> None:
+        """A source and a sink of it, on two channels."""
+        body = {"name": f"S{number}", "map": [first, first + 1]}
+        self.put(f"source/{number}", SOURCE | body)
+        sdp = self.client.get(f"/api/source/sdp/{number}").text
+        self.put(f"sink/{number}", SINK | body | {"sdp": sdp})
+
+    def counters(self) -> dict[str, dict[int, dict[str, int]]]:
+        status = self.node.status()
+        return {kind: {row["id"]: row["counters"] for row in status[kind]}
+                for kind in ("sources", "sinks")}  # fmt: skip
+
+
+@pytest.fixture
+def api(node: Node) -> Api:
+    return Api(node)
+
+
+def test_changes_of_others_cost_a_running_stream_nothing(api: Api) -> None:
+    for number in range(STREAMS):
+        api.connect(number, 2 * number)
+    api.node.wait_receiving(STREAMS)
+    before = api.counters()
+    for turn in range(10):
+        api.connect(STREAMS + turn % 3, 2 * STREAMS + 2 * (turn % 3))
+        api.put("source/40", SOURCE | {"name": "odd", "max_samples_per_packet": 6 + turn})
+        api.send("DELETE", "sink/7")
+        api.send("POST", "config", {"sap_interval": 30 + turn, "rtp_port_sec": 6000 + turn})
+        assert api.send("PUT", "source/41", SOURCE | {"map": list(range(64))}).status_code == 400
+        assert api.send("PUT", "sink/0", SINK | {"sdp": "nonsense"}).status_code == 400
+    after = api.counters()
+    for number in range(STREAMS):
+        for kind in ("sources", "sinks"):
+            old, new = before[kind][number], after[kind][number]
+            assert new["identity"] == old["identity"], "its counters were never reset"
+            assert new["ssrc"] == old["ssrc"]
+        sent = after["sources"][number]["packets"] - before["sources"][number]["packets"]
+        sink_before, sink_after = before["sinks"][number], after["sinks"][number]
+        heard = sink_after["packets"] - sink_before["packets"]
+        late = sink_after["late"] - sink_before["late"]
+        assert sent > 50
+        assert abs(heard + late - sent) <= 5, "what was sent has arrived, but for what is on its way"
+        for wrong in ("wrong_ssrc", "wrong_source", "malformed", "wrong_length", "early"):
+            assert sink_after[wrong] == sink_before[wrong], wrong
+
+
+def test_status_and_flags_are_those_of_the_stream(api: Api) -> None:
+    api.connect(0, 0)
+    api.node.wait_receiving(1)
+    status = api.send("GET", "sink/status/0").json()
+    assert status["sink_flags"]["receiving_rtp_packet"] is True
+    assert status["sink_flags"]["rtp_payload_type_error"] is False
+    sdp = api.client.get("/api/source/sdp/0").text
+    api.put("sink/1", SINK | {"name": "other", "map": [8, 9],
+                              "sdp": sdp.replace(" 98", " 97").replace(":98", ":97")})  # fmt: skip
+    deadline = time.monotonic() + 10
+    while not api.send("GET", "sink/status/1").json()["sink_flags"]["rtp_payload_type_error"]:
+        assert time.monotonic() < deadline
+    api.send("DELETE", "source/0")
+    while api.send("GET", "sink/status/0").json()["sink_flags"]["receiving_rtp_packet"]:
+        assert time.monotonic() < deadline
+    assert api.send("GET", "sink/status/0").json()["sink_flags"]["muted"] is True
+
+
+def test_the_clock_is_told_as_the_contract_has_it(api: Api) -> None:
+    status = api.send("GET", "ptp/status").json()
+    assert list(status) == ["status", "gmid", "jitter"]
+    assert status["status"] == "locked"
+    pairs = status["gmid"].split("-")
+    assert len(pairs) == 8
+    assert all(len(pair) == 2 and pair == pair.upper() for pair in pairs)
+    api.connect(0, 0)
+    assert f"IEEE1588-2008:{status['gmid']}:0" in api.client.get("/api/source/sdp/0").text
+
+
+def test_ten_thousand_calls_cost_no_packet(api: Api) -> None:
+    """A tenth of them, so that a busy machine has done in seconds; the rate is what counts."""
+    for number in range(4):
+        api.connect(number, 2 * number)
+    api.node.wait_receiving(4)
+    before = api.counters()
+    for _ in range(250):
+        for path in ("streams", "sink/status/0", "config", "ptp/status"):
+            assert api.send("GET", path).status_code == 200
+    after = api.counters()
+    for number in range(4):
+        sent = after["sources"][number]["packets"] - before["sources"][number]["packets"]
+        heard = after["sinks"][number]["packets"] - before["sinks"][number]["packets"]
+        late = after["sinks"][number]["late"] - before["sinks"][number]["late"]
+        assert abs(heard + late - sent) <= 5
