@@ -15,6 +15,7 @@ import resource
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from aes67.engine.clock_page import MediaRecord
@@ -134,6 +135,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         options.streams if sends else 0, 0 if sends else options.streams,
         options.channels, options.frames,
     )  # fmt: skip
+    if options.tick_frames:
+        plan = replace(plan, tick_frames=options.tick_frames)
     engine = Engine(priority=options.priority)
     Clock(engine).start()
     engine.start()
@@ -161,6 +164,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--priority", type=int, default=70)
+    parser.add_argument("--tick-frames", type=int, default=0, help="0: as the plan has it")
     parser.add_argument("--core", type=int, default=-1)
     parser.add_argument("--profile", action="store_true", help="share of user space, by perf")
     parser.add_argument("--announce", action="store_true", help="say when it is at work")

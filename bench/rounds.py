@@ -37,7 +37,7 @@ def ratios(ours: list[Figures], theirs: list[Figures], name: str) -> list[float]
 
 def median(figures: list[Figures], name: str) -> float:
     """Median of one figure over the rounds."""
-    return statistics.median(each[name] for each in figures)
+    return float(statistics.median(each[name] for each in figures))
 
 
 def spread(values: list[float]) -> dict[str, float]:

@@ -94,7 +94,8 @@ def inside(effort: Effort) -> dict[str, Any]:
         "cold_s": round(cold, 2),
         "warm_s": verdict(statistics.median(warm), LIMIT_SECONDS),
         "warm_each_s": [round(each, 2) for each in warm],
-        "compiled_by_second_start": sorted(os.path.basename(name) for name in compiled),
+        "compiled_by_later_starts": len(compiled),
+        "examples": sorted(os.path.basename(name) for name in compiled)[:5],
         "cache_files": len(before), "cache_kb": size >> 10,
     }  # fmt: skip
 
