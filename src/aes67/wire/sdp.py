@@ -196,18 +196,26 @@ def parse(text: str | bytes) -> SessionDescription:
     Raises:
         WireError: with the line number, when the text has no reading or is too long.
     """
+    return from_lines(split(text))
+
+
+def split(text: str | bytes) -> list[Line]:
+    """Cut a text into lines without judging them.
+
+    Raises:
+        WireError: longer than MAX_BYTES, or a character that has no UTF-8 form.
+    """
     if isinstance(text, bytes):
         size, text = len(text), text.decode("utf-8", "surrogateescape")
     else:
         size = _size(text)
     if size > MAX_BYTES:
         raise WireError(f"session description longer than {MAX_BYTES} octets")
-    lines = [
+    return [
         Line(match[1], match[2], number)
         for number, match in enumerate(_LINE.finditer(text), start=1)
         if match[0]
     ]
-    return from_lines(lines)
 
 
 def build(values: Iterable[tuple[str, str]], line_end: str = "\n") -> SessionDescription:
