@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("house", deadline=None)  # the first example may compile a kernel
+settings.register_profile("quick", deadline=None, max_examples=15)  # a second run, another mode
 settings.load_profile("house")
 
 

@@ -23,7 +23,7 @@ def peak_of(samples: Samples) -> int:
     for i in range(samples.shape[0]):
         low = min(low, samples[i])
         high = max(high, samples[i])
-    return max(int(high), -int(low)) >> _PEAK_SHIFT
+    return max(int(high), 0 - int(low)) >> _PEAK_SHIFT
 
 
 @kernel

@@ -26,7 +26,7 @@ def count_present(marks: Marks, first: int, frames: int) -> int:
     mask = marks.shape[0] - 1
     present = 0
     for f in range(first, first + frames):
-        present += marks[f & mask]
+        present += int(marks[f & mask])
     return present
 
 
