@@ -40,7 +40,8 @@ def bind(address: str, port: int) -> socket.socket:
     where = f"{host}:{port}"
     if port and _listened(port):
         raise PortBusy(f"HTTP port {port} is busy: another program listens there")
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named asyncio sets TCP_NODELAY; else each answer waits 40 ms for an ACK.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

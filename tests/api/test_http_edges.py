@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import time
 from pathlib import Path
 
 import httpx
@@ -95,6 +96,18 @@ async def test_idle_connections_delay_nobody(node: HttpNode) -> None:
         for _, writer in idle:
             writer.close()
         assert answer.status_code == 200
+
+
+async def test_answers_do_not_wait_for_acknowledgements(node: HttpNode) -> None:
+    """Header and body are two writes: with Nagle's algorithm the second waits 40 ms."""
+    async with served(node) as url, httpx.AsyncClient() as client:
+        await client.get(f"{url}/api/version")
+        spent = []
+        for _ in range(20):
+            before = time.perf_counter()
+            await client.get(f"{url}/api/version")
+            spent.append(time.perf_counter() - before)
+    assert min(spent) < 0.03
 
 
 @pytest.mark.parametrize("text", [b"\0\xff\n\n", b"GET\r\n\r\n", b"x" * 100_000])

@@ -12,8 +12,7 @@ import pytest
 
 from aes67.config.model import Config
 from aes67.control import logs
-from aes67.control.control import ConfigError, load
-from aes67.control.interfaces import network
+from aes67.control.control import ConfigError, load, network
 from aes67.control.script import StatusScript
 from aes67.session.network import Network
 from sim.http_node import own_logging

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -52,8 +53,10 @@ class Api:
 
 
 @pytest.fixture
-def api(node: Node) -> Api:
-    return Api(node)
+def api(node: Node) -> Iterator[Api]:
+    made = Api(node)
+    with made.client:
+        yield made
 
 
 def test_changes_of_others_cost_a_running_stream_nothing(api: Api) -> None:
@@ -79,7 +82,7 @@ def test_changes_of_others_cost_a_running_stream_nothing(api: Api) -> None:
         heard = sink_after["packets"] - sink_before["packets"]
         late = sink_after["late"] - sink_before["late"]
         assert sent > 50
-        assert abs(heard + late - sent) <= 5, "what was sent has arrived, but for what is on its way"
+        assert abs(heard + late - sent) <= 5, "all arrived but what is on its way"
         for wrong in ("wrong_ssrc", "wrong_source", "malformed", "wrong_length", "early"):
             assert sink_after[wrong] == sink_before[wrong], wrong
 
@@ -113,8 +116,7 @@ def test_the_clock_is_told_as_the_contract_has_it(api: Api) -> None:
     assert f"IEEE1588-2008:{status['gmid']}:0" in api.client.get("/api/source/sdp/0").text
 
 
-def test_ten_thousand_calls_cost_no_packet(api: Api) -> None:
-    """A tenth of them, so that a busy machine has done in seconds; the rate is what counts."""
+def test_calls_as_fast_as_they_go_cost_no_packet(api: Api) -> None:
     for number in range(4):
         api.connect(number, 2 * number)
     api.node.wait_receiving(4)

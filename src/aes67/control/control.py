@@ -17,17 +17,18 @@ from typing import Any
 from aes67.config.model import Config
 from aes67.config.reading import from_text
 from aes67.config.tree import TreeError, parse
-from aes67.control import fetch, interfaces, logs
+from aes67.control import fetch, logs
 from aes67.control.flags import flags, minimum_time_ms
 from aes67.control.script import StatusScript
 from aes67.control.snapshot import contract_clock, contract_ptp, sink_view, source_view
 from aes67.errors import Aes67Error, Refused
 from aes67.net.heartbeat import Heartbeat
+from aes67.net.interfaces import list_interfaces
 from aes67.services.engine_link import Callbacks, EngineLink, Hello
 from aes67.session.contract import read_status_object
 from aes67.session.events import ClockChanged, ConfigChanged, Event
 from aes67.session.model import Sink
-from aes67.session.network import Network
+from aes67.session.network import Interface, Network
 from aes67.session.node import Clock, Node
 from aes67.session.store import FileStore, read
 
@@ -63,6 +64,15 @@ def load(path: Path, http_port: int | None = None) -> Config:
     if http_port is None:
         return reading.config
     return reading.config.model_copy(update={"http_port": http_port})
+
+
+def network() -> Network:
+    """The interfaces as they are now; raises OSError when the kernel does not answer."""
+    return Network(
+        tuple(
+            Interface(each.name, each.mac.hex(":"), each.addresses) for each in list_interfaces()
+        )
+    )
 
 
 class Control:
@@ -281,7 +291,7 @@ class Control:
 
     async def _look_at_network(self) -> None:
         try:
-            await self.node.change_network(interfaces.network())
+            await self.node.change_network(network())
         except OSError as error:
             log.error("the network interfaces cannot be read: %s", error)
 
