@@ -41,6 +41,8 @@ class Child:
 
     name: str
     command: list[str]
+    directory: str | None = None
+    """Working directory; None: that of the daemon."""
     process: subprocess.Popen[bytes] | None = None
     pipe: int = -1
     started: float = 0.0
@@ -133,6 +135,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 pass_fds=(write_end,),
                 env=environment,
+                cwd=child.directory,
                 process_group=0,  # Ctrl-C in a terminal reaches this process only
                 preexec_fn=lambda: _become_child(parent),
             )
@@ -230,14 +233,19 @@ def _say(text: str) -> None:
 
 def _children(options: argparse.Namespace, directory: Path) -> list[Child]:
     python = [sys.executable, "-P", "-m"]  # -P: never import from the current directory
+    directory = directory.absolute()
     engine = [*python, "aes67.engine.main", "--runtime-dir", str(directory)]
     engine += ["--priority", str(options.priority), "--log-level", options.log_level]
+    if options.alsa_group is not None:
+        engine += ["--alsa-group", options.alsa_group]
     control = [*python, "aes67_api.main", "-c", options.config, "--runtime-dir", str(directory)]
     if options.http_addr:
         control += ["-a", options.http_addr]
     if options.http_port is not None:
         control += ["-p", str(options.http_port)]
-    return [Child("engine", engine), Child("control", control)]
+    # Paths in the configuration may be relative to where the daemon was started; the engine has
+    # none, and a directory that is removed under it would disturb its compiler.
+    return [Child("engine", engine, "/"), Child("control", control)]
 
 
 def _version() -> str:
@@ -282,6 +290,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--runtime-dir", type=Path, metavar="DIR", help="where the sockets are")
     add("--priority", type=int, choices=range(1, 100), default=70, metavar="1..99",
         help="real-time priority of the engine (%(default)s)")
+    add("--alsa-group", metavar="GROUP",
+        help="group that may open the ALSA device (audio, if the daemon is root)")
     add("--stall-seconds", type=float, default=20.0, metavar="S",
         help="restart a process that has not moved for so long, 0: never (%(default)g)")
     add("--log-level", choices=("debug", "info", "warning", "error"), default="info",

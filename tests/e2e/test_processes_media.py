@@ -98,7 +98,10 @@ def processes(node: Node) -> dict[str, int]:
     pid = node.process.pid
     found = {}
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        command = Path(f"/proc/{child}/cmdline").read_bytes()
+        try:
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it died between the two lines
         for name, module in (("engine", b"aes67.engine.main"), ("control", b"aes67_api.main")):
             if module in command:
                 found[name] = int(child)

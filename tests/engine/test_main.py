@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,9 @@ import pytest
 from aes67.engine import main as main_module
 from aes67.engine.footprint import _code_of
 from aes67.engine.main import StartError, lock_directory, main
+from aes67.shm.layout import CLOCK
+from sim.stand_in_engine import StandInEngine
+from sim.waiting import until
 
 
 @pytest.fixture
@@ -108,6 +113,31 @@ def test_only_code_of_the_compiler_is_given_back() -> None:
         lines = [line for line in maps if "libllvmlite" in line and " r-xp " in line]
     assert len(found) == len(lines)
     assert _code_of("libnothing") == []
+
+
+async def test_a_tick_that_hangs_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in has no tick, so its heartbeat is as old as the machine."""
+    exits: list[int] = []
+    stopped = asyncio.Event()
+
+    def leave(code: int) -> None:
+        exits.append(code)
+        stopped.set()
+
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(main_module, "HOUSEKEEPING_SECONDS", 0.01)
+    engine = StandInEngine()
+    page = engine.clock.view(CLOCK)[0]
+    page["mono_ns"] = time.monotonic_ns() - main_module.TICK_HANGS_NS
+    task = asyncio.create_task(main_module._until(stopped, engine))  # type: ignore[arg-type]
+    await until(lambda: engine.collected == main_module.TICK_HANGS_CHECKS - 1)
+    page["mono_ns"] = time.monotonic_ns()
+    await until(lambda: engine.collected > main_module.TICK_HANGS_CHECKS + 2)
+    assert exits == []
+    page["mono_ns"] = time.monotonic_ns() - main_module.TICK_HANGS_NS
+    await asyncio.wait_for(task, 5)
+    assert exits == [os.EX_SOFTWARE]
+    engine.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

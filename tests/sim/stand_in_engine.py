@@ -58,6 +58,7 @@ class StandInEngine:
     playbacks: dict[int, StandInPlayback] = field(default_factory=dict)
     applied: list[tuple[Any, bytes]] = field(default_factory=list)
     refuse_rate: int = -1
+    collected: int = 0
 
     def __post_init__(self) -> None:
         self.clock = create("clock", CLOCK.size, read_only_for_others=True)
@@ -93,6 +94,9 @@ class StandInEngine:
 
     def close_playback(self, stream_id: int) -> None:
         self.playbacks.pop(stream_id).region.close()
+
+    def collect(self) -> None:
+        self.collected += 1
 
     def set_gains(self, playback_q30: int, capture_q30: int) -> None:
         self.gains = (playback_q30, capture_q30)

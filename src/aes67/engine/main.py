@@ -28,6 +28,7 @@ from aes67.engine.footprint import trim
 from aes67.engine.link import LinkServer
 from aes67.engine.timekeeper import Timekeeper
 from aes67.net.heartbeat import Heartbeat
+from aes67.shm.layout import CLOCK
 
 log = logging.getLogger("aes67.engine")
 
@@ -35,6 +36,9 @@ LOCK_WAIT_SECONDS = 2.0
 """A predecessor that is being ended by the kernel holds the lock a little longer."""
 HOUSEKEEPING_SECONDS = 0.5
 """Memory of applications that have gone is given back so often."""
+TICK_HANGS_NS = 2_000_000_000
+TICK_HANGS_CHECKS = 4
+"""A heartbeat this old, so many times in a row, is a tick that will not come back."""
 AUDIO_GROUP = "audio"
 COMPILED_MARK = "AES67_ENGINE_COMPILED"
 """Environment variable of an engine that has started anew: it does so once."""
@@ -143,12 +147,23 @@ async def _run(options: argparse.Namespace) -> None:
 
 
 async def _until(stopped: asyncio.Event, engine: Engine) -> None:
-    """Housekeeping until the process is asked to end."""
+    """Housekeeping until the process is asked to end, or the tick stands still.
+
+    A thread that hangs cannot be joined, so the process then ends at once; its parent starts it
+    again.
+    """
+    page = engine.clock.view(CLOCK)[0]
+    stale = 0
     while not stopped.is_set():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HOUSEKEEPING_SECONDS):
                 await stopped.wait()
         engine.collect()
+        # A process that was stopped finds an old heartbeat once; a tick that hangs, every time.
+        stale = stale + 1 if time.monotonic_ns() - int(page["mono_ns"]) > TICK_HANGS_NS else 0
+        if stale >= TICK_HANGS_CHECKS:
+            log.critical("the tick does not move any more: ending the process")
+            os._exit(os.EX_SOFTWARE)
 
 
 class _Parts:
