@@ -48,7 +48,8 @@ def update(
     for i in range(FILTERS):
         results[i] = k.update(ints[i], floats[i], direction, raw_ns, master_ns, fraction)
         if results[i] == k.USED:
-            evidence[i] = evidence[i] * FORGET - _surprise(floats[i][k.RESIDUAL], floats[i][k.SPREAD])
+            surprise = _surprise(floats[i][k.RESIDUAL], floats[i][k.SPREAD])
+            evidence[i] = evidence[i] * FORGET - surprise
     return int(results[likeliest(evidence)])
 
 
@@ -63,7 +64,9 @@ def likeliest(evidence: FloatArray) -> int:
 
 
 @kernel
-def mix(ints: IntArray, floats: FloatArray, evidence: FloatArray, raw_ns: int, out: FloatArray) -> None:
+def mix(
+    ints: IntArray, floats: FloatArray, evidence: FloatArray, raw_ns: int, out: FloatArray
+) -> None:
     """The weighted estimate for `raw_ns` into `out`."""
     weights = np.empty(FILTERS, np.float64)
     best = evidence[likeliest(evidence)]

@@ -103,6 +103,7 @@ class Timekeeper:
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._seen: tuple[State, bytes | None] | None = None
+        self._configuring = asyncio.Lock()
 
     async def configure(self, spec: ClockSpec) -> None:
         """Run the clock as `spec` says, from now on; nothing has changed if it is refused.
@@ -114,19 +115,11 @@ class Timekeeper:
             Refused: a value out of range, no such interface, or no right to use ports 319 and 320.
         """
         mode = _checked(spec)
-        if self._spec is not None and _same(spec, self._spec):
-            return
-        warm()
-        network = None if mode is Mode.FREE else self._open(spec)
-        self._drop_network()
-        self._network = network
-        self._spec = spec
-        self._ladder = Ladder()
-        self._trouble = ""
-        self._start(mode, spec)
-        if self._watcher is None:
-            self._watcher = asyncio.get_running_loop().create_task(self._watch())
-        log.info("clock %s on %s, domain %d", mode.value, spec.interface or "-", spec.domain)
+        async with self._configuring:
+            if self._spec is not None and _same(spec, self._spec):
+                return
+            await asyncio.to_thread(warm)
+            self._configure(mode, spec)
 
     def snapshot(self) -> dict[str, Any]:
         """The clock as everybody is shown it; see `ptp.snapshot`."""
@@ -162,6 +155,18 @@ class Timekeeper:
         self._spec = None
 
     # -- setting up
+
+    def _configure(self, mode: Mode, spec: ClockSpec) -> None:
+        network = None if mode is Mode.FREE else self._open(spec)
+        self._drop_network()
+        self._network = network
+        self._spec = spec
+        self._ladder = Ladder()
+        self._trouble = ""
+        self._start(mode, spec)
+        if self._watcher is None:
+            self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        log.info("clock %s on %s, domain %d", mode.value, spec.interface or "-", spec.domain)
 
     def _start(self, mode: Mode, spec: ClockSpec) -> None:
         raw_ns, real_ns = self._cross.read()

@@ -69,7 +69,9 @@ class Master:
             self.next_announce_ns = _after(
                 self.next_announce_ns, interval_ns(config.log_announce, 1), now_ns
             )
-            messages.append(self._announce())
+            messages.append(self.announcement())
+            self._announce_sequence = (self._announce_sequence + 1) & 0xFFFF
+            self.announces += 1
         if self.next_sync_ns is not None and now_ns >= self.next_sync_ns:
             self.next_sync_ns = _after(self.next_sync_ns, interval_ns(config.log_sync), now_ns)
             header = self._header(
@@ -103,13 +105,12 @@ class Master:
         )
         return Answer(header, max(clock.at(stamp_ns), 0), request.header.source)
 
-    def _announce(self) -> Announce:
+    def announcement(self) -> Announce:
+        """The Announce that is sent next."""
         config = self.config
         header = self._header(
             h.ANNOUNCE, self._announce_sequence, config.log_announce, h.PTP_TIMESCALE
         )
-        self._announce_sequence = (self._announce_sequence + 1) & 0xFFFF
-        self.announces += 1
         return Announce(
             header=header,
             utc_offset=TAI_MINUS_UTC_S,

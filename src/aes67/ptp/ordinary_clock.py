@@ -153,9 +153,10 @@ class OrdinaryClock:
     def _take_local(self, now_ns: int, local: Line) -> None:
         self.media.follow(now_ns, local)
         self.media.locked()
+        if self.port is not None:
+            self.port.set_clock(self.media.line)
         self.lock.become(State.LOCKED, LOCAL_REASONS[self.mode], now_ns)
         self._local = local
-        self._update(now_ns)
 
     def _after_port(self, now_ns: int) -> None:
         assert self.port is not None

@@ -8,7 +8,7 @@ from aes67.clock.measurement import DELAY, SYNC
 from aes67.clock.timebase import NS, UNKNOWN_NS, rate_to_ppm
 from aes67.ptp.foreign import ForeignMaster
 from aes67.ptp.heard import HeardMaster
-from aes67.ptp.ordinary_clock import OrdinaryClock
+from aes67.ptp.ordinary_clock import Mode, OrdinaryClock
 from aes67.ptp.port import Port
 from aes67.wire.ptp_header import MESSAGE_NAMES, PTP_TIMESCALE, TIME_TRACEABLE, dashed
 from aes67.wire.ptp_messages import Announce
@@ -34,7 +34,7 @@ def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
         "state_changes": clock.lock.changes,
         "gmid": dashed(grandmaster) if grandmaster else "",
         "gmid_hex": grandmaster.hex() if grandmaster else "",
-        "grandmaster": _announced(followed) if grandmaster else None,
+        "grandmaster": _grandmaster(clock) if grandmaster else None,
         "master": str(followed.identity) if followed else None,
         "offset_ns": -clock.media.residual_ns if known else None,
         "residual_ns": round(estimator.residual_ns) if estimator and known else None,
@@ -140,10 +140,11 @@ def _measured(master: ForeignMaster, port: Port, now_ns: int) -> dict[str, Any]:
     }
 
 
-def _announced(followed: ForeignMaster | None) -> dict[str, Any] | None:
-    if followed is None or followed.announce is None:
-        return None
-    return _dataset(followed.announce)
+def _grandmaster(clock: OrdinaryClock) -> dict[str, Any] | None:
+    if clock.mode is Mode.GRANDMASTER and clock.port is not None:
+        return _dataset(clock.port.master.announcement())
+    followed = clock.followed
+    return None if followed is None or followed.announce is None else _dataset(followed.announce)
 
 
 def _dataset(announce: Announce) -> dict[str, Any]:
