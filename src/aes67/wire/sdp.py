@@ -16,16 +16,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from aes67.errors import WireError
+from aes67.wire.sdp_fields import Attribute as Attribute
+from aes67.wire.sdp_fields import Connection as Connection
+from aes67.wire.sdp_fields import Origin as Origin
+from aes67.wire.sdp_fields import read_connection, read_number, read_origin
 
 MAX_BYTES = 65_536
 """Longest description read, in bytes of UTF-8; SAP carries about 1 KiB, fetched ones a few KiB."""
 MAX_LINES = 2_000
 
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|$)")
-_NUMBER = re.compile(r"[0-9]{1,40}")
 _BLANKS = " \t\0"
-_ADDRESS_TYPES = {"IP4": "IP4", "IPV4": "IP4", "IP6": "IP6", "IPV6": "IP6"}
-"""Some broadcast gear writes IPV4 where RFC 8866 says IP4."""
 
 
 @dataclass(frozen=True)
@@ -49,68 +50,6 @@ class Line:
     def value(self) -> str:
         """What stands after the equals sign, without surrounding blanks."""
         return self.text.strip(_BLANKS)[2:].strip(_BLANKS)
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """An a= line: `name` or `name:value`; `value` is None for a property without a colon."""
-
-    name: str
-    value: str | None = None
-    number: int = field(default=0, compare=False)
-
-    @property
-    def text(self) -> str:
-        """The value of its a= line."""
-        return self.name if self.value is None else f"{self.name}:{self.value}"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The o= line (RFC 8866, 5.2). `session_id` stays text: VLC writes 20 digits, some write none.
-
-    `version` is a non-negative integer of any size; larger means newer.
-    """
-
-    username: str
-    session_id: str
-    version: int
-    address: str
-    address_type: str = "IP4"
-    network_type: str = "IN"
-
-    @property
-    def key(self) -> tuple[str, str, str, str, str]:
-        """Everything but the version: equal for two versions of the same session."""
-        network = (self.network_type, self.address_type, self.address)
-        return (self.username, self.session_id, *network)
-
-    @property
-    def text(self) -> str:
-        """The value of its o= line."""
-        return (
-            f"{self.username} {self.session_id} {self.version} "
-            f"{self.network_type} {self.address_type} {self.address}"
-        )
-
-
-@dataclass(frozen=True)
-class Connection:
-    """A c= line (RFC 8866, 5.7): address as written, TTL 0 to 255 (IPv4 multicast), group count."""
-
-    address: str
-    ttl: int | None = None
-    count: int = 1
-    address_type: str = "IP4"
-    number: int = field(default=0, compare=False)
-
-    @property
-    def text(self) -> str:
-        """The value of its c= line."""
-        text = f"IN {self.address_type} {self.address}"
-        if self.ttl is not None:
-            text += f"/{self.ttl}"
-        return text if self.count == 1 else f"{text}/{self.count}"
 
 
 @dataclass(frozen=True)
@@ -257,7 +196,9 @@ def from_lines(lines: list[Line]) -> SessionDescription:
         tuple(head),
         _connections(head),
         _attributes(head),
-        origin=next((_origin(line) for line in head if line.type == "o"), None),
+        origin=next(
+            (read_origin(line.value, line.number) for line in head if line.type == "o"), None
+        ),
         media=tuple(_media(section) for section in sections[1:]),
     )
 
@@ -283,56 +224,8 @@ def _check(line: Line) -> None:
         raise WireError("NUL inside a line", line.number)
 
 
-def number(text: str, what: str, line: int, highest: int | None = None) -> int:
-    """A decimal number without sign, at most 40 digits and at most `highest`.
-
-    Raises:
-        WireError: naming `what`, at `line`.
-    """
-    if not _NUMBER.fullmatch(text):
-        raise WireError(f"{what} {text[:40]!r} is not a number", line)
-    value = int(text)
-    if highest is not None and value > highest:
-        raise WireError(f"{what} {value} is above {highest}", line)
-    return value
-
-
-def _origin(line: Line) -> Origin | None:
-    fields = line.value.split()
-    if len(fields) < 6:
-        return None
-    if len(fields) > 6 and not _NUMBER.fullmatch(fields[2]):
-        # A user name with spaces: the five fields that matter are the last ones.
-        fields = [" ".join(fields[:-5]), *fields[-5:]]
-    return Origin(
-        username=fields[0],
-        session_id=fields[1],
-        version=number(fields[2], "session version in o=", line.number),
-        network_type=fields[3],
-        address_type=fields[4],
-        address=fields[5],
-    )
-
-
 def _connections(lines: Iterable[Line]) -> tuple[Connection, ...]:
-    return tuple(_connection(line) for line in lines if line.type == "c")
-
-
-def _connection(line: Line) -> Connection:
-    fields = line.value.split()
-    if len(fields) < 3 or fields[0].upper() != "IN":
-        raise WireError(f"connection {line.value[:60]!r} is not 'IN IP4 address'", line.number)
-    address_type = _ADDRESS_TYPES.get(fields[1].upper())
-    if address_type is None:
-        raise WireError(f"address type {fields[1][:20]!r} is neither IP4 nor IP6", line.number)
-    address, *numbers = fields[2].split("/")
-    if not address or len(numbers) > (2 if address_type == "IP4" else 1):
-        raise WireError(f"connection address {fields[2][:60]!r} is malformed", line.number)
-    ttl = None
-    if numbers and address_type == "IP4":
-        ttl = number(numbers.pop(0), "TTL in c=", line.number, 255)
-    count = number(numbers[0], "address count in c=", line.number, 65_535) if numbers else 1
-    return Connection(address, ttl, count, address_type, line.number)
+    return tuple(read_connection(line.value, line.number) for line in lines if line.type == "c")
 
 
 def _attributes(lines: Iterable[Line]) -> tuple[Attribute, ...]:
@@ -355,8 +248,8 @@ def _media(lines: list[Line]) -> MediaDescription:
         _connections(lines),
         _attributes(lines),
         media=fields[0],
-        port=number(port, "port in m=", line.number, 65_535),
-        port_count=number(count, "port count in m=", line.number, 65_535) if slash else 1,
+        port=read_number(port, "port in m=", line.number, 65_535),
+        port_count=read_number(count, "port count in m=", line.number, 65_535) if slash else 1,
         protocol=fields[2],
         formats=tuple(fields[3:]),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from aes67.errors import WireError
-from aes67.wire.sdp import Attribute, number
+from aes67.wire.sdp_fields import Attribute, read_number
 
 MAX_RATE = 10_000_000
 """Largest clock rate read, in Hz: far above 384 kHz, far below what overflows int64 arithmetic."""
@@ -161,13 +161,13 @@ def read_rtpmap(attribute: Attribute) -> RtpMap:
     fields = form.strip().split("/")
     if len(fields) < 2 or not fields[0]:
         raise WireError("rtpmap is not 'PT encoding/rate[/channels]'", line)
-    rate = number(fields[1].strip(), "rate in rtpmap", line, MAX_RATE)
+    rate = read_number(fields[1].strip(), "rate in rtpmap", line, MAX_RATE)
     channels = 1
     if len(fields) > 2 and fields[2].strip():
-        channels = number(fields[2].strip(), "channel count in rtpmap", line, 1024)
+        channels = read_number(fields[2].strip(), "channel count in rtpmap", line, 1024)
     if rate == 0 or channels == 0:
         raise WireError("rate and channel count of rtpmap must not be 0", line)
-    pt = number(payload_type, "payload type in rtpmap", line, 127)
+    pt = read_number(payload_type, "payload type in rtpmap", line, 127)
     return RtpMap(pt, fields[0].strip(), rate, channels)
 
 
@@ -240,7 +240,7 @@ def read_media_clock(attribute: Attribute) -> MediaClock:
         return MediaClock(kind, rate=rate, detail=detail)
     if not equals:
         return MediaClock("direct", rate=rate)
-    offset = number(detail, "offset in mediaclk", attribute.number)
+    offset = read_number(detail, "offset in mediaclk", attribute.number)
     return MediaClock("direct", offset % 2**32, rate)
 
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Literal
 
 from aes67.errors import WireError
-from aes67.wire.sdp import Attribute, Connection, MediaDescription, SessionDescription, number
+from aes67.wire.sdp import Attribute, Connection, MediaDescription, SessionDescription
 from aes67.wire.sdp_attributes import (
     Group,
     MediaClock,
@@ -27,6 +27,7 @@ from aes67.wire.sdp_attributes import (
     read_rtpmap,
     read_source_filter,
 )
+from aes67.wire.sdp_fields import read_number
 
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 
@@ -208,7 +209,7 @@ def _formats(part: MediaDescription) -> tuple[RtpMap, ...]:
     maps = [read_rtpmap(each) for each in part.find_all("rtpmap")]
     formats = []
     for text in part.formats:
-        payload_type = number(text, "payload type in m=", part.number, 127)
+        payload_type = read_number(text, "payload type in m=", part.number, 127)
         found = next((each for each in maps if each.payload_type == payload_type), None)
         found = found or STATIC_PAYLOAD_TYPES.get(payload_type)
         if found is not None:
@@ -264,14 +265,14 @@ def _framecount(attribute: Attribute | None) -> int | None:
     if attribute is None:
         return None
     least = (attribute.value or "").partition("-")[0].strip()
-    frames = number(least, "framecount", attribute.number, 1_000_000)
+    frames = read_number(least, "framecount", attribute.number, 1_000_000)
     return frames or None
 
 
 def _sync_time(attribute: Attribute | None) -> int | None:
     if attribute is None:
         return None
-    return number(attribute.value or "", "sync-time", attribute.number) % 2**32
+    return read_number(attribute.value or "", "sync-time", attribute.number) % 2**32
 
 
 def _direction(part: MediaDescription, description: SessionDescription) -> Direction:
