@@ -209,7 +209,9 @@ def test_systemd_is_told(parent: Parent) -> None:
         tell = 'echo "$NOTIFY_SOCKET" >> {0}; sleep 0.5; ' + BEAT
         seen = parent.directory / "seen"
         process = parent.start(control=tell.format(seen), NOTIFY_SOCKET=str(address))
-        messages = [sock.recv(100) for _ in range(4)]
+        messages: list[bytes] = []
+        while b"READY=1\nSTATUS=Working" not in messages:
+            messages.append(sock.recv(100))
         process.terminate()
         process.communicate(timeout=10)
         with contextlib.suppress(BlockingIOError):
