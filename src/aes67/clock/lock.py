@@ -40,7 +40,7 @@ class Sight:
 
     `missing` says why there is nothing to lock to, `silent` why a master we had is no longer
     heard (both empty: all is well); `jump_ns` is by how much the master's time differs from the
-    media clock when that is too much to slew, else 0.
+    media clock when that is too much to slew, else 0; `doubt` is why 3 sigma may have grown.
     """
 
     now_ns: int
@@ -50,6 +50,7 @@ class Sight:
     silent: str = ""
     rate_ppm: float = 0.0
     jump_ns: int = 0
+    doubt: str = "measurements disagree"
 
 
 class Lock:
@@ -106,7 +107,7 @@ class Lock:
         if sight.jump_ns:
             return State.UNLOCKED, f"the master's time jumped by {in_words(sight.jump_ns)}"
         if sight.three_sigma_ns > UNLOCK_ABOVE_NS:
-            why = sight.silent or sight.missing or "measurements disagree"
+            why = sight.silent or sight.missing or sight.doubt
             return State.UNLOCKED, f"{why}; 3 sigma is {in_words(sight.three_sigma_ns)}"
         if sight.silent or sight.missing:
             return State.HOLDOVER, f"{sight.silent or sight.missing}; running on the last rate"

@@ -29,6 +29,7 @@ class MediaClock:
         self.residual_ns = 0
         self._locked_once = False
         self._fraction = 0
+        self._rate_q40 = line.rate_q40
 
     def error_ns(self, now_ns: int, target: Line) -> int:
         """How far `target` is ahead of the media clock."""
@@ -43,8 +44,9 @@ class MediaClock:
             step_ns: from this difference on it jumps.
         """
         error = self.error_ns(now_ns, target)
+        self._rate_q40 = _limited(target.rate_q40)
         if abs(error) >= step_ns:
-            self.line = Line(now_ns, target.at(now_ns), _limited(target.rate_q40))
+            self.line = Line(now_ns, target.at(now_ns), self._rate_q40)
             self._fraction = 0
             self.residual_ns = 0
             self.epoch += 1
@@ -58,8 +60,9 @@ class MediaClock:
         return False
 
     def coast(self, now_ns: int) -> None:
-        """Go on as before, with the reference instant renewed."""
-        self.line = Line(now_ns, self._advance(now_ns), self.line.rate_q40)
+        """Go on at the rate of what was followed last, and stop slewing."""
+        self.line = Line(now_ns, self._advance(now_ns), self._rate_q40)
+        self.residual_ns = 0
 
     def _advance(self, now_ns: int) -> int:
         """Time at `now_ns`; what is less than 1 ns is kept for the next time, so nothing drifts."""

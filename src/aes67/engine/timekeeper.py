@@ -38,6 +38,12 @@ STAMP_TIMEOUT_NS = 20 * MS
 SNAPSHOT_S = 1.0
 MAX_STACKS = 16
 
+ROLES = {
+    Mode.PTP: Role.ORDINARY,
+    Mode.PTP_SLAVE: Role.SLAVE_ONLY,
+    Mode.GRANDMASTER: Role.MASTER_ONLY,
+}
+
 log = logging.getLogger(__name__)
 
 
@@ -175,7 +181,7 @@ class Timekeeper:
         if self._network is not None:
             config = PortConfig(
                 identity=self._network.identity,
-                role=Role.MASTER_ONLY if mode is Mode.GRANDMASTER else Role.SLAVE_ONLY,
+                role=ROLES[mode],
                 domain=spec.domain,
                 priority1=spec.priority1,
                 priority2=spec.priority2,

@@ -12,12 +12,16 @@ from enum import Enum
 
 from aes67.clock.lock import LOCK_BELOW_NS, Lock, Sight, State
 from aes67.clock.media_clock import STEP_NS, MediaClock
-from aes67.clock.timebase import MS, UNKNOWN_NS, US, Line
+from aes67.clock.timebase import MS, NS, UNKNOWN_NS, US, Line
+from aes67.ptp.bmca import PortState
 from aes67.ptp.foreign import ForeignMaster
 from aes67.ptp.port import Measured, Outgoing, Port, PortConfig
-from aes67.ptp.reasons import missing, silence
+from aes67.ptp.rates import Rates
+from aes67.ptp.reasons import doubt, leading, missing, silence
 
 PUBLISH_NS = 100 * MS
+GIVE_WAY_NS = 10 * NS
+"""How long a master that has to give way waits for the better one's time to become known."""
 FIRST_STEP_NS = 5 * US
 """At the first lock nothing is heard yet: the media clock goes there at once."""
 
@@ -25,15 +29,16 @@ FIRST_STEP_NS = 5 * US
 class Mode(Enum):
     """Where the time comes from."""
 
+    PTP = "ptp"
+    """Slave of the best master, master when there is none better than us."""
     PTP_SLAVE = "ptp-slave"
     GRANDMASTER = "gm"
     FREE = "free"
 
 
-LOCAL_REASONS = {
-    Mode.FREE: "the local clock, no PTP",
-    Mode.GRANDMASTER: "grandmaster on the local clock",
-}
+LOCAL = (Mode.GRANDMASTER, Mode.FREE)
+"""Modes that run on the local clock from the start."""
+USABLE = (State.LOCKED, State.HOLDOVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +85,10 @@ class OrdinaryClock:
         self.started_ns = now_ns
         self.measured_ns = 0
         self._due_ns = now_ns
-        if mode is not Mode.PTP_SLAVE:
-            self._take_local(now_ns, local)
+        self.rates = Rates()
+        self._local = local
+        if mode in LOCAL:
+            self._take_local(now_ns)
 
     # -- the five verbs
 
@@ -129,7 +136,7 @@ class OrdinaryClock:
     @property
     def uncertainty_ns(self) -> int:
         """3 sigma of the estimate, and what the media clock has still to slew."""
-        if self.mode is not Mode.PTP_SLAVE:
+        if self.mode in LOCAL or self.leading:
             return 0
         if self.followed is None or not self.lock.ever_locked:
             return UNKNOWN_NS
@@ -137,9 +144,14 @@ class OrdinaryClock:
         return min(sigma + abs(self.media.residual_ns), UNKNOWN_NS)
 
     @property
+    def leading(self) -> bool:
+        """Whether we are the grandmaster of our domain."""
+        return self.port is not None and self.port.state is PortState.MASTER
+
+    @property
     def grandmaster(self) -> bytes | None:
         """Identity of the grandmaster whose time this is; None while there is none."""
-        if self.mode is Mode.GRANDMASTER and self.port is not None:
+        if self.leading and self.port is not None:
             return self.port.config.identity.clock
         followed = self.followed
         if followed is None or self.lock.state is State.UNLOCKED:
@@ -150,13 +162,9 @@ class OrdinaryClock:
 
     # -- inside
 
-    def _take_local(self, now_ns: int, local: Line) -> None:
-        self.media.follow(now_ns, local)
-        self.media.locked()
-        if self.port is not None:
-            self.port.set_clock(self.media.line)
-        self.lock.become(State.LOCKED, LOCAL_REASONS[self.mode], now_ns)
-        self._local = local
+    def _take_local(self, now_ns: int) -> None:
+        self.media.follow(now_ns, self._local)
+        self._lead(now_ns)
 
     def _after_port(self, now_ns: int) -> None:
         assert self.port is not None
@@ -167,12 +175,27 @@ class OrdinaryClock:
 
     def _update(self, now_ns: int) -> None:
         self._due_ns = now_ns + PUBLISH_NS
-        if self.mode is Mode.PTP_SLAVE:
-            self._follow(now_ns)
+        if self.port is not None:
+            self.rates.sample(now_ns, self.port.received)
+        if self.mode in LOCAL:
+            self._take_local(now_ns)
+        elif self.leading:
+            # a master that was followed lives on in the rate: those who follow us see no step
+            self.media.coast(now_ns)
+            self._lead(now_ns)
         else:
-            self.media.follow(now_ns, self._local)
-            if self.port is not None:
-                self.port.set_clock(self.media.line)
+            self._follow(now_ns)
+        if self.port is not None:
+            self.port.set_clock(self.media.line)
+
+    def _lead(self, now_ns: int) -> None:
+        """Locked, since nobody else says what time it is."""
+        self.media.locked()
+        self.followed = None
+        words = "the local clock, no PTP"
+        if self.port is not None:
+            words = leading(self.port, now_ns)
+        self.lock.become(State.LOCKED, words, now_ns)
 
     def _follow(self, now_ns: int) -> None:
         assert self.port is not None
@@ -183,9 +206,8 @@ class OrdinaryClock:
         sight = self._sight(now_ns)
         self.lock.update(sight)
         state = self.lock.state
-        if followed is not None and state in (State.LOCKED, State.HOLDOVER):
-            fresh = was not in (State.LOCKED, State.HOLDOVER)
-            step_ns = FIRST_STEP_NS if fresh and first else STEP_NS
+        if followed is not None and state in USABLE:
+            step_ns = FIRST_STEP_NS if first and was not in USABLE else STEP_NS
             self.media.follow(now_ns, followed.estimator.line, step_ns=step_ns)
             self.media.locked()
         else:
@@ -201,7 +223,7 @@ class OrdinaryClock:
         selected = self.port.selected
         if selected is None or selected is self.followed:
             return
-        locked = self.lock.state in (State.LOCKED, State.HOLDOVER)
+        locked = self.lock.state in USABLE
         if locked and selected.estimator.three_sigma_ns(now_ns) >= LOCK_BELOW_NS:
             return
         if self.followed is not None:
@@ -213,9 +235,13 @@ class OrdinaryClock:
         followed = self.followed
         why_not = missing(self.port, self.interface, now_ns, self.started_ns)
         if followed is None:
-            return Sight(now_ns, UNKNOWN_NS, missing=why_not)
+            # we have been master ourselves: our own time is good until the better one's is known
+            usable = self.lock.state in USABLE
+            waited = now_ns - self.lock.since_ns if self.lock.state is State.HOLDOVER else 0
+            sigma = 0 if usable and waited < GIVE_WAY_NS else UNKNOWN_NS
+            return Sight(now_ns, sigma, missing=why_not or "measuring a better master")
         estimator = followed.estimator
-        locked = self.lock.state in (State.LOCKED, State.HOLDOVER)
+        locked = self.lock.state in USABLE
         error = self.media.error_ns(now_ns, estimator.line) if locked else 0
         return Sight(
             now_ns=now_ns,
@@ -225,4 +251,5 @@ class OrdinaryClock:
             silent=silence(self.port, followed, now_ns),
             rate_ppm=estimator.rate_ppm,
             jump_ns=error if abs(error) >= STEP_NS else 0,
+            doubt=doubt(self.port, followed),
         )

@@ -58,6 +58,27 @@ def silence(port: Port, followed: ForeignMaster, now_ns: int) -> str:
     return ""
 
 
+def leading(port: Port, now_ns: int) -> str:
+    """What there is to say while we are the grandmaster: above all, who else thinks so."""
+    others = [
+        m
+        for m in port.table.masters.values()
+        if m.announce is not None and now_ns - m.announces.last_ns <= RECENT_NS
+    ]
+    if not others:
+        return "grandmaster on the local clock"
+    names = ", ".join(dashed(m.identity.clock) for m in others[:3])
+    return f"grandmaster on the local clock; {names} announces in domain {port.config.domain} too"
+
+
+def doubt(port: Port, followed: ForeignMaster) -> str:
+    """Why the time of a master that is heard may have become uncertain."""
+    name = dashed(followed.identity.clock)
+    if port.requests.unanswered >= UNANSWERED:
+        return f"{name} has not answered the last {port.requests.unanswered} Delay_Req"
+    return f"the measurements of {name} disagree"
+
+
 def _no_master(port: Port, interface: str, now_ns: int, started_ns: int) -> str:
     domain = port.config.domain
     where = f" on {interface}" if interface else ""

@@ -8,8 +8,9 @@ from aes67.clock.measurement import DELAY, SYNC
 from aes67.clock.timebase import NS, UNKNOWN_NS, rate_to_ppm
 from aes67.ptp.foreign import ForeignMaster
 from aes67.ptp.heard import HeardMaster
-from aes67.ptp.ordinary_clock import Mode, OrdinaryClock
+from aes67.ptp.ordinary_clock import OrdinaryClock
 from aes67.ptp.port import Port
+from aes67.ptp.rates import Rates
 from aes67.wire.ptp_header import MESSAGE_NAMES, PTP_TIMESCALE, TIME_TRACEABLE, dashed
 from aes67.wire.ptp_messages import Announce
 
@@ -52,7 +53,7 @@ def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
         "handovers": clock.handovers,
         "epoch": clock.media.epoch,
         "session_epoch": clock.media.session_epoch,
-        **(_port(port, now_ns) if port else _no_port()),
+        **(_port(port, clock.rates, now_ns) if port else _no_port()),
     }
 
 
@@ -66,7 +67,7 @@ def _no_port() -> dict[str, Any]:
     }
 
 
-def _port(port: Port, now_ns: int) -> dict[str, Any]:
+def _port(port: Port, rates: Rates, now_ns: int) -> dict[str, Any]:
     config = port.config
     return {
         "domain": config.domain,
@@ -76,6 +77,11 @@ def _port(port: Port, now_ns: int) -> dict[str, Any]:
         "priority2": config.priority2,
         "messages": {
             "received": {MESSAGE_NAMES[k]: n for k, n in port.received.items() if n},
+            "per_second": {
+                MESSAGE_NAMES[k]: round(rates.per_second(k), 2)
+                for k, n in port.received.items()
+                if n
+            },
             "malformed": port.malformed,
             "other_domain": port.other_domain,
             "other_profile": port.other_sdo,
@@ -141,7 +147,7 @@ def _measured(master: ForeignMaster, port: Port, now_ns: int) -> dict[str, Any]:
 
 
 def _grandmaster(clock: OrdinaryClock) -> dict[str, Any] | None:
-    if clock.mode is Mode.GRANDMASTER and clock.port is not None:
+    if clock.leading and clock.port is not None:
         return _dataset(clock.port.master.announcement())
     followed = clock.followed
     return None if followed is None or followed.announce is None else _dataset(followed.announce)
