@@ -62,9 +62,7 @@ class Sink:
         packet = Packet(1, kind, number % 2**16, timestamp % 2**32, ssrc, 3, size)
         media_ns = self.now * 1_000_000_000 // RATE
         arrival = Arrival(self.now, media_ns, RATE, self.now // 12 * 12, EARLY)
-        return int(
-            accept(self.row, self.state, self.counters, self.history, packet, arrival)
-        )
+        return int(accept(self.row, self.state, self.counters, self.history, packet, arrival))
 
     def count(self, name: str) -> int:
         return int(self.counters[name])

@@ -79,9 +79,7 @@ def test_a_sum_of_streams_equals_the_twin(
         assert found == sum(touched)
 
 
-@given(
-    st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(0, 30), st.integers(1, 20)
-)
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(0, 30), st.integers(1, 20))
 def test_cover_says_whether_a_plain_copy_will_do(
     channel_map: list[int], first: int, channels: int
 ) -> None:

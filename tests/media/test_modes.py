@@ -1,4 +1,4 @@
-"""The same tests without the compiler, and compiled with index checks, in processes of their own."""
+"""The same tests without the compiler, and with index checks, in processes of their own."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
@@ -132,9 +132,10 @@ class World(AbstractContextManager["World"]):
         self.options = {"lock_memory": False} | options
 
     def __enter__(self) -> World:
-        self._namespace = Namespace()
-        self._namespace.__enter__()
+        self.stack = ExitStack()
+        self.stack.enter_context(Namespace())
         self.engine = Engine(**self.options)
+        self.stack.callback(self.engine.stop)
         self.engine.start()
         self._serial = 0
         self.clock(state=CLOCK_LOCKED)
@@ -146,8 +147,7 @@ class World(AbstractContextManager["World"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.engine.stop()
-        self._namespace.__exit__(kind, error, trace)
+        self.stack.close()
 
     def clock(self, **changes: Any) -> MediaRecord:
         """Publish the clock page's line with changes."""
