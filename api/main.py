@@ -14,7 +14,8 @@ from typing import NoReturn
 
 from aes67.config.model import Config
 from aes67.control import logs
-from aes67.control.control import ConfigError, Control, load
+from aes67.control.control import Control
+from aes67.control.files import ConfigError, load_config
 from aes67.session.events import ConfigChanged, Event
 from aes67_api.app import create
 from aes67_api.listener import Listener, PortBusy
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     logs.early()
     try:
-        config = load(options.config, options.http_port)
+        config = load_config(options.config, options.http_port)
         asyncio.run(_run(options, config))
     except (ConfigError, PortBusy) as error:
         print(error, file=sys.stderr)
@@ -40,6 +41,14 @@ async def _run(options: argparse.Namespace, config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(control.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
     control = Control(config, options.config, options.runtime_dir)
     listener = Listener(create(control), options.http_addr)
     moves: set[asyncio.Task[None]] = set()

@@ -12,7 +12,8 @@ import pytest
 
 from aes67.config.model import Config
 from aes67.control import logs
-from aes67.control.control import ConfigError, load, network
+from aes67.control.control import network
+from aes67.control.files import ConfigError, load_config
 from aes67.control.script import StatusScript
 from aes67.session.network import Network
 from sim.http_node import own_logging
@@ -130,15 +131,15 @@ def test_a_file_is_read_at_start_or_says_why_not(
 ) -> None:
     path = tmp_path / "daemon.conf"
     with pytest.raises(ConfigError, match="Fatal: error opening config file .*No such file"):
-        load(path)
+        load_config(path)
     path.write_text("{")
     with pytest.raises(ConfigError, match="Configuration file .* : error parsing JSON at line 1"):
-        load(path)
+        load_config(path)
     path.write_text('{"rtp_port": "x"}')
     with pytest.raises(ConfigError, match="rtp_port"):
-        load(path)
+        load_config(path)
     path.write_text('{"ptp_domain": 200}')
     with caplog.at_level(logging.WARNING):
-        assert load(path).ptp_domain == 0
+        assert load_config(path).ptp_domain == 0
     assert "ptp_domain = 200 is not 0 to 127" in caplog.text
-    assert load(path, http_port=81).http_port == 81
+    assert load_config(path, http_port=81).http_port == 81

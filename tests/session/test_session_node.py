@@ -13,6 +13,7 @@ from aes67.config.model import Config
 from aes67.config.tree import TreeError, parse
 from aes67.errors import Refused
 from aes67.session.contract import read_status_object
+from aes67.session.describe import Clock
 from aes67.session.events import (
     ClockChanged,
     ConfigChanged,
@@ -22,7 +23,7 @@ from aes67.session.events import (
     SourceRemoved,
 )
 from aes67.session.network import Interface, Network
-from aes67.session.node import Clock, Node
+from aes67.session.node import Node
 from sim.session_samples import NETWORK, sdp_of, sink, source
 
 START_S = 1_700_000_000
@@ -138,11 +139,11 @@ async def test_an_engine_that_refuses_the_state_is_tried_again(bench: Bench) -> 
     await bench.node.put_source(source(0))
     bench.engine.failure = Refused("clock", "eth0", "address in use")
     await bench.node.engine_connected()
-    assert bench.node.refusal is bench.engine.failure
+    assert bench.node.in_force.refusal is bench.engine.failure
     assert list(bench.node.sources) == [0]
     bench.engine.failure = None
     await bench.node.engine_connected()
-    assert bench.node.refusal is None
+    assert bench.node.in_force.refusal is None
     assert len(bench.engine.applied) == 2
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 from starlette.types import ASGIApp
 
-from aes67.control.control import Control, load
+from aes67.control.control import Control
+from aes67.control.files import load_config
 from aes67_api.app import create
 from aes67_api.listener import Listener
 
@@ -68,7 +69,7 @@ async def http_node(directory: Path, **changes: Any) -> AsyncIterator[HttpNode]:
         }  # fmt: skip
         path.write_text(json.dumps(values | changes))
     with own_logging():
-        control = Control(load(path), path, directory)
+        control = Control(load_config(path), path, directory)
         app = create(control)
         await control.start()
         try:

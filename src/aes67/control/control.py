@@ -15,55 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from aes67.config.model import Config
-from aes67.config.reading import from_text
-from aes67.config.tree import TreeError, parse
-from aes67.control import fetch, logs
+from aes67.control import fetch, files, logs
 from aes67.control.flags import flags, minimum_time_ms
 from aes67.control.script import StatusScript
 from aes67.control.snapshot import contract_clock, contract_ptp, sink_view, source_view
-from aes67.errors import Aes67Error, Refused
+from aes67.errors import Refused
 from aes67.net.heartbeat import Heartbeat
 from aes67.net.interfaces import list_interfaces
 from aes67.services.engine_link import Callbacks, EngineLink, Hello
-from aes67.session.contract import read_status_object
+from aes67.session.describe import Clock
 from aes67.session.events import ClockChanged, ConfigChanged, Event
 from aes67.session.model import Sink
 from aes67.session.network import Interface, Network
-from aes67.session.node import Clock, Node
-from aes67.session.store import FileStore, read
+from aes67.session.node import Node
+from aes67.session.store import FileStore
 
 log = logging.getLogger("aes67.control")
 
 NETWORK_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 FLAG_WINDOW_S = 1.0
-
-
-class ConfigError(Aes67Error):
-    """The configuration file cannot be used; the text says why."""
-
-
-def load(path: Path, http_port: int | None = None) -> Config:
-    """Read the configuration file; `http_port` overrides the port in it.
-
-    Raises:
-        ConfigError: it cannot be read, or is no JSON.
-    """
-    try:
-        data = read(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(f"Fatal: error opening config file {path}: {reason}") from None
-    try:
-        reading = from_text(data)
-    except TreeError as error:
-        where = f" ({error.key})" if error.key and error.key not in error.text else ""
-        raise ConfigError(f"Configuration file {path} : {error.text}{where}") from None
-    for warning in reading.warnings:
-        log.warning("configuration file %s: %s", path, warning)
-    if http_port is None:
-        return reading.config
-    return reading.config.model_copy(update={"http_port": http_port})
 
 
 def network() -> Network:
@@ -95,6 +66,7 @@ class Control:
                 plan_refused=self._plan_refused,
             ),
         )
+        self._config_path = config_path
         store = FileStore(config_path)
         self.node = Node(
             config, Network(), self.link, store, asyncio.Lock(), start_s=int(time.time())
@@ -120,6 +92,15 @@ class Control:
     def ready(self) -> None:
         """Tell the parent that the process serves."""
         self._heartbeat.ready()
+
+    async def reload(self) -> None:
+        """Read the configuration file again and take what has changed in it."""
+        try:
+            config = await asyncio.to_thread(files.load_config, self._config_path)
+            await self.node.reload_config(config)
+            log.info("configuration read again")
+        except (files.ConfigError, Refused) as error:
+            log.error("the configuration stays as it was: %s", error)
 
     async def close(self) -> None:
         """Save the status and let go of the engine, which goes on with its plan."""
@@ -215,8 +196,8 @@ class Control:
         found = list(self.link.hello.warnings) if self.link.hello else ["the engine is not running"]
         if not self.node.state.network.address(self.node.config):
             found.append(f"{self.node.config.interfaces[0]} has no IPv4 address: nothing is sent")
-        if self.node.refusal is not None:
-            found.append(f"the engine refuses the table: {self.node.refusal}")
+        if self.node.in_force.refusal is not None:
+            found.append(f"the engine refuses the table: {self.node.in_force.refusal}")
         return found + list(self.node.warnings.values())
 
     # what the engine tells
@@ -245,7 +226,7 @@ class Control:
             self._spawn(self.node.change_controls(controls))
 
     def _plan_refused(self, refused: Refused) -> None:
-        self.node.refusal = refused
+        self.node.in_force.refusal = refused
 
     async def _rate_requested(self, rate: int) -> None:
         try:
@@ -270,24 +251,13 @@ class Control:
                 self.node.warnings["log"] = warning
 
     async def _load_status(self) -> None:
-        name = self.node.config.status_file
-        if not name:
-            return
-        try:
-            tree = parse(await asyncio.to_thread(read, Path(name)))
-            sources, sinks, problems = read_status_object(tree, self.node.config)
-        except (OSError, TreeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            log.warning("status file %s: %s; starting without streams", name, reason)
-            return
-        problems += await self.node.restore(sources, sinks)
+        kept = await asyncio.to_thread(files.load_status, self.node.config)
+        problems = [*kept.problems, *await self.node.restore(kept.sources, kept.sinks)]
         for problem in problems:
-            log.warning("status file %s: %s", name, problem)
-        controls = tree.get("controls")
-        if isinstance(controls, Mapping):
-            restored = _controls(controls)
-            self.node.controls = restored
-            self.link.restore_controls(restored)
+            log.warning("status file %s: %s", self.node.config.status_file, problem)
+        if kept.controls:
+            self.node.controls = kept.controls
+            self.link.restore_controls(kept.controls)
 
     async def _look_at_network(self) -> None:
         try:
@@ -303,9 +273,9 @@ class Control:
             await self._look_at_network()
             if self.node.state.network != before:
                 log.info("network: %s", self.node.state.network.address(self.node.config) or "-")
-            now = time.monotonic()
-            if self.node.refusal and self.link.connected and now - last_try >= RETRY_SECONDS:
-                last_try = now
+            refused = self.node.in_force.refusal is not None and self.link.connected
+            if refused and time.monotonic() - last_try >= RETRY_SECONDS:
+                last_try = time.monotonic()
                 await self.node.engine_connected()
 
     def _before(self, number: int, counters: Mapping[int, dict[str, int]]) -> dict[str, int] | None:
@@ -329,15 +299,3 @@ class Control:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("a program error in the control process", exc_info=task.exception())
-
-
-def _controls(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Volumes and switches of the status file; what is no number or switch is left out."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, bool):
-            found[key] = value
-        elif isinstance(value, str):
-            with contextlib.suppress(ValueError):
-                found[key] = int(value)
-    return found

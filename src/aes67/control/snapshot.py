@@ -9,7 +9,8 @@ from typing import Any
 from aes67.control.flags import flags
 from aes67.session.checks import NO_GRANDMASTER
 from aes67.session.contract import sink_object, source_object
-from aes67.session.node import Clock, Node
+from aes67.session.describe import Clock
+from aes67.session.node import Node
 
 CONTRACT_STATUS = {"unlocked": "unlocked", "locking": "locking", "locked": "locked"}
 """Clock states as the contract names them; holdover, where the master is silent, is `unlocked`."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from aes67.config.model import Config
 from aes67.errors import Refused
 from aes67.session.model import Sink, Source
+from aes67.session.network import Network
 from aes67.session.stream import CODECS, SinkStream
 from aes67.shm.layout import early_limit_frames
 from aes67.wire.payload import MAX_PAYLOAD_BYTES
@@ -128,3 +129,17 @@ def check_reference_clock(sink: Sink, stream: SinkStream, config: Config, gmid: 
                 f"{ours} in domain {config.ptp_domain} "
                 "(ignore_refclk_gmid accepts it)",
             )
+
+
+def check_interfaces(config: Config, before: Config, network: Network) -> None:
+    """Whether the interfaces a request names exist; those already configured may be missing.
+
+    Raises:
+        Refused: on field `interface_name`.
+    """
+    if config.interfaces == before.interfaces:
+        return
+    for name in config.interfaces[:2]:
+        if network.find(name) is None:
+            there = ", ".join(each.name for each in network.interfaces)
+            raise Refused("interface_name", name, f"no such interface; there are {there}")

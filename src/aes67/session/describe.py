@@ -9,8 +9,17 @@ from aes67.session import identity
 from aes67.session.checks import NO_GRANDMASTER, effective_address, is_multicast
 from aes67.session.model import Source
 from aes67.session.network import Network
+from aes67.session.plan import State
 from aes67.wire import sdp
 from aes67.wire.sdp_attributes import ptime_text
+
+
+@dataclass(frozen=True)
+class Clock:
+    """State of the clock as far as sessions care: status, grandmaster (`AA-..`, "" unknown)."""
+
+    status: str = ""
+    gmid: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,3 +69,13 @@ def describe(source: Source, now: Circumstances) -> str:
         ("a", "recvonly"),
     ]
     return sdp.build(lines).render()
+
+
+def describes(before: State, after: State) -> bool:
+    """Whether the descriptions of sources differ between two states."""
+    keys = ("rtp_port", "rtp_mcast_base", "ptp_domain", "custom_node_id")
+    return (
+        before.rate != after.rate
+        or before.network.address(before.config) != after.network.address(after.config)
+        or any(getattr(before.config, key) != getattr(after.config, key) for key in keys)
+    )

@@ -11,17 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
-from aes67.config.model import CONTRACT_KEYS, KEYS, Config
+from aes67.config.model import KEYS, Config
 from aes67.config.reading import Computed, file_text, merged
 from aes67.config.tree import to_text
 from aes67.errors import Refused
-from aes67.session import identity
-from aes67.session.checks import check_reference_clock, check_sink_name, check_source_name
+from aes67.session.checks import (
+    check_interfaces,
+    check_reference_clock,
+    check_sink_name,
+    check_source_name,
+)
 from aes67.session.contract import automatic_address, status_object
-from aes67.session.describe import Circumstances, describe
+from aes67.session.describe import Circumstances, Clock, describe, describes
 from aes67.session.events import (
     ClockChanged,
     ConfigChanged,
@@ -31,26 +35,14 @@ from aes67.session.events import (
     SourceChanged,
     SourceRemoved,
 )
+from aes67.session.in_force import Engine, InForce
 from aes67.session.model import Sink, Source
 from aes67.session.network import Network
 from aes67.session.plan import Plan, State, plan
 from aes67.session.stream import interpret
+from aes67.session.versions import Versions
 
 NOT_IN_USE = "stream not in use"
-
-
-class Engine(Protocol):
-    """The control side of the engine link."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether an engine is there."""
-
-    async def apply(self, plan: Mapping[str, Any], tables: bytes) -> None:
-        """Put a plan in force.
-
-        Raises Refused; ConnectionError when the engine goes away, TimeoutError when it is silent.
-        """
 
 
 class Store(Protocol):
@@ -61,14 +53,6 @@ class Store(Protocol):
 
     async def save_status(self, path: str, text: str) -> None:
         """Replace the status file."""
-
-
-@dataclass(frozen=True)
-class Clock:
-    """State of the clock as far as sessions care: status, grandmaster (`AA-..`, "" unknown)."""
-
-    status: str = ""
-    gmid: str = ""
 
 
 class Node:
@@ -84,19 +68,20 @@ class Node:
         start_s: int,
     ) -> None:
         """`start_s`: Unix time, where the session versions begin. `lock` serialises changes."""
-        self.state = State(config, config.sample_rate, network)
         self.clock = Clock()
         self.warnings: dict[str, str] = {}
-        self.refusal: Refused | None = None
         self.controls: Mapping[str, Any] | None = None
-        self._engine, self._store, self._lock = engine, store, lock
-        self._plan = plan(self.state)
-        self._applied: Plan | None = None
-        self._counter = start_s
-        self._versions: dict[int, int] = {}
+        self.in_force = InForce(State(config, config.sample_rate, network), engine)
+        self._store, self._lock = store, lock
+        self._versions = Versions(start_s)
         self._listeners: list[Callable[[Event], None]] = []
 
     # what is
+
+    @property
+    def state(self) -> State:
+        """Everything a plan depends on, as it is in force."""
+        return self.in_force.state
 
     @property
     def config(self) -> Config:
@@ -116,7 +101,7 @@ class Node:
     @property
     def plan(self) -> Plan:
         """The plan of the state in force."""
-        return self._plan
+        return self.in_force.plan
 
     @property
     def computed(self) -> Computed:
@@ -150,14 +135,10 @@ class Node:
             Refused: there is none.
         """
         source = self.source(number)
-        session = identity.session_id(self.state.network.address(self.config), number)
-        version = (session + self._versions[number]) % 2**32
-        return describe(
-            source,
-            Circumstances(
-                self.config, self.state.network, self.state.rate, self.clock.gmid, version
-            ),
-        )
+        network = self.state.network
+        version = self._versions.version(number, network.address(self.config))
+        now = Circumstances(self.config, network, self.state.rate, self.clock.gmid, version)
+        return describe(source, now)
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` after every change."""
@@ -175,8 +156,8 @@ class Node:
             source = automatic_address(source, self.config)
             check_source_name(source, self.sources.values())
             sources = dict(sorted({**self.sources, source.id: source}.items()))
-            await self._enter(replace(self.state, sources=sources))
-            self._bump(source.id)
+            await self.in_force.enter(replace(self.state, sources=sources))
+            self._versions.changed([source.id])
             await self._save_status()
         self._tell(SourceChanged(source.id))
 
@@ -189,8 +170,8 @@ class Node:
         async with self._lock:
             description = self.description(number)
             sources = {key: each for key, each in self.sources.items() if key != number}
-            await self._enter(replace(self.state, sources=sources))
-            self._versions.pop(number, None)
+            await self.in_force.enter(replace(self.state, sources=sources))
+            self._versions.removed(number)
             await self._save_status()
         self._tell(SourceRemoved(number, description))
 
@@ -204,7 +185,7 @@ class Node:
             check_sink_name(sink, self.sinks.values())
             check_reference_clock(sink, interpret(sink), self.config, self.clock.gmid)
             sinks = dict(sorted({**self.sinks, sink.id: sink}.items()))
-            await self._enter(replace(self.state, sinks=sinks))
+            await self.in_force.enter(replace(self.state, sinks=sinks))
             await self._save_status()
         self._tell(SinkChanged(sink.id))
 
@@ -217,7 +198,7 @@ class Node:
         async with self._lock:
             self.sink(number)
             sinks = {key: each for key, each in self.sinks.items() if key != number}
-            await self._enter(replace(self.state, sinks=sinks))
+            await self.in_force.enter(replace(self.state, sinks=sinks))
             await self._save_status()
         self._tell(SinkRemoved(number))
 
@@ -235,7 +216,7 @@ class Node:
                     check_source_name(source, state.sources.values())
                     changed = {**state.sources, source.id: source}
                     state = _valid(replace(state, sources=dict(sorted(changed.items()))))
-                    self._bump(source.id)
+                    self._versions.changed([source.id])
                 except Refused as refusal:
                     problems.append(f"source {source.id} left out: {refusal}")
             for sink in sinks:
@@ -245,7 +226,7 @@ class Node:
                     state = _valid(replace(state, sinks=dict(sorted(wanted.items()))))
                 except Refused as refusal:
                     problems.append(f"sink {sink.id} left out: {refusal}")
-            await self._enter(state, keep_if_refused=True)
+            await self.in_force.adopt(state)
         return problems
 
     # changes of circumstances
@@ -260,37 +241,36 @@ class Node:
         """
         async with self._lock:
             before = self.state
-            config = merged(before.config, tree)
-            _check_interfaces(before, config)
-            rate = before.rate
-            if config.sample_rate != before.config.sample_rate:
-                rate = config.sample_rate
-            after = replace(before, config=config, rate=rate)
-            await self._enter(after)
+            await self._enter_config(merged(before.config, tree))
             try:
-                await self._store.save_config(file_text(config, self.computed))
+                await self._store.save_config(file_text(self.config, self.computed))
             except OSError:
-                await self._enter(before, keep_if_refused=True)
+                await self.in_force.adopt(before)
                 raise
-            changed = frozenset(k for k in KEYS if getattr(config, k) != getattr(before.config, k))
-            touched = self._bump_all() if _describes(before, after) else []
-            if changed & {"status_file", "rtp_mcast_base"}:
-                await self._save_status()
-        if changed:
-            self._tell(ConfigChanged(changed))
-        for number in touched:
-            self._tell(SourceChanged(number))
+            events = await self._config_changed(before)
+        self._tell(*events)
+
+    async def reload_config(self, config: Config) -> None:
+        """Take a configuration that was read anew; the file stays as it is.
+
+        Raises:
+            Refused: what follows from it cannot be done; nothing has changed.
+        """
+        async with self._lock:
+            before = self.state
+            await self._enter_config(config)
+            events = await self._config_changed(before)
+        self._tell(*events)
 
     async def change_network(self, network: Network) -> None:
         """Take note of other interfaces or addresses; never raises, a refusal is kept and shown."""
         async with self._lock:
-            if network == self.state.network:
-                return
             before = self.state
-            await self._enter(replace(before, network=network), keep_if_refused=True)
-            touched = self._bump_all() if _describes(before, self.state) else []
-        for number in touched:
-            self._tell(SourceChanged(number))
+            if network == before.network:
+                return
+            await self.in_force.adopt(replace(before, network=network))
+            events = self._redescribed(before)
+        self._tell(*events)
 
     async def change_rate(self, rate: int) -> None:
         """Run the device at another rate, without changing the configuration.
@@ -299,22 +279,19 @@ class Node:
             Refused: nothing has changed.
         """
         async with self._lock:
-            if rate == self.state.rate:
-                return
-            await self._enter(replace(self.state, rate=rate))
-            touched = self._bump_all()
-        for number in touched:
-            self._tell(SourceChanged(number))
+            before = self.state
+            await self.in_force.enter(replace(before, rate=rate))
+            events = self._redescribed(before)
+        self._tell(*events)
 
     async def change_clock(self, clock: Clock) -> None:
         """Take note of the clock's state; a new grandmaster is a new version of every source."""
         async with self._lock:
             before, self.clock = self.clock, clock
-            touched = self._bump_all() if clock.gmid != before.gmid else []
-        if clock != before:
-            self._tell(ClockChanged(clock.status, clock.gmid))
-        for number in touched:
-            self._tell(SourceChanged(number))
+            if clock != before:
+                self._tell(ClockChanged(clock.status, clock.gmid))
+            if clock.gmid != before.gmid:
+                self._tell(*self._all_changed())
 
     async def change_controls(self, controls: Mapping[str, Any]) -> None:
         """Keep volumes and switches of the device in the status file."""
@@ -326,8 +303,7 @@ class Node:
     async def engine_connected(self) -> None:
         """Give a new engine the state in force; a refusal is kept and shown."""
         async with self._lock:
-            self._applied = None
-            await self._enter(self.state, keep_if_refused=True)
+            await self.in_force.greet()
 
     async def save_status(self) -> None:
         """Write the status file, as at the end."""
@@ -336,38 +312,27 @@ class Node:
 
     # how
 
-    async def _enter(self, state: State, *, keep_if_refused: bool = False) -> None:
-        """Put a state in force: plan, engine, then ours."""
-        try:
-            new = plan(state)
-            await self._apply(new)
-            self.refusal = None
-        except Refused as refusal:
-            if not keep_if_refused:
-                raise
-            self.refusal = refusal
-            new = _valid_plan(state) or self._plan
-        self.state, self._plan = state, new
+    async def _enter_config(self, config: Config) -> None:
+        before = self.state
+        check_interfaces(config, before.config, before.network)
+        same_rate = config.sample_rate == before.config.sample_rate
+        rate = before.rate if same_rate else config.sample_rate
+        await self.in_force.enter(replace(before, config=config, rate=rate))
 
-    async def _apply(self, new: Plan) -> None:
-        same = self._applied is not None and (self._applied.message, self._applied.tables) == (
-            new.message,
-            new.tables,
-        )
-        if same or not self._engine.connected:
-            return
-        before, self._applied = self._applied, None
-        try:
-            await self._engine.apply(new.message, new.tables)
-        except ConnectionError:
-            return
-        except TimeoutError:
-            self.refusal = Refused("engine", "", "the engine does not answer")
-            raise self.refusal from None
-        except Refused:
-            self._applied = before
-            raise
-        self._applied = new
+    async def _config_changed(self, before: State) -> list[Event]:
+        old, new = before.config, self.config
+        changed = frozenset(key for key in KEYS if getattr(new, key) != getattr(old, key))
+        if changed & {"status_file", "rtp_mcast_base"}:
+            await self._save_status()
+        told: list[Event] = [ConfigChanged(changed)] if changed else []
+        return told + self._redescribed(before)
+
+    def _redescribed(self, before: State) -> list[Event]:
+        return self._all_changed() if describes(before, self.state) else []
+
+    def _all_changed(self) -> list[Event]:
+        self._versions.changed(self.sources)
+        return [SourceChanged(number) for number in self.sources]
 
     async def _save_status(self) -> None:
         path = self.config.status_file
@@ -383,47 +348,12 @@ class Node:
             reason = error.strerror or str(error)
             self.warnings["status_file"] = f"status file {path} could not be written: {reason}"
 
-    def _bump(self, number: int) -> None:
-        self._counter += 1
-        self._versions[number] = self._counter
-
-    def _bump_all(self) -> list[int]:
-        for number in self.sources:
-            self._bump(number)
-        return list(self.sources)
-
-    def _tell(self, event: Event) -> None:
-        for listener in self._listeners:
-            listener(event)
-
-
-def _check_interfaces(before: State, config: Config) -> None:
-    if config.interfaces == before.config.interfaces:
-        return
-    for name in config.interfaces[:2]:
-        if before.network.find(name) is None:
-            there = ", ".join(each.name for each in before.network.interfaces)
-            raise Refused("interface_name", name, f"no such interface; there are {there}")
+    def _tell(self, *events: Event) -> None:
+        for event in events:
+            for listener in self._listeners:
+                listener(event)
 
 
 def _valid(state: State) -> State:
     plan(state)
     return state
-
-
-def _valid_plan(state: State) -> Plan | None:
-    try:
-        return plan(state)
-    except Refused:
-        return None
-
-
-def _describes(before: State, after: State) -> bool:
-    """Whether descriptions of sources differ between two states."""
-    keys = ("rtp_port", "rtp_mcast_base", "ptp_domain", "custom_node_id", "ip_addr")
-    assert set(keys) <= set(CONTRACT_KEYS)
-    return (
-        before.rate != after.rate
-        or before.network.address(before.config) != after.network.address(after.config)
-        or any(getattr(before.config, key) != getattr(after.config, key) for key in keys)
-    )

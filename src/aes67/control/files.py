@@ -1,0 +1,84 @@
+"""The two files at start: the configuration, without which nothing starts, and the status file."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aes67.config.model import Config
+from aes67.config.reading import from_text
+from aes67.config.tree import TreeError, parse
+from aes67.errors import Aes67Error
+from aes67.session.contract import read_status_object
+from aes67.session.model import Sink, Source
+from aes67.session.store import read
+
+log = logging.getLogger("aes67.control.files")
+
+
+class ConfigError(Aes67Error):
+    """The configuration file cannot be used; the text says why."""
+
+
+def load_config(path: Path, http_port: int | None = None) -> Config:
+    """Read the configuration file; `http_port` overrides the port in it.
+
+    Raises:
+        ConfigError: it cannot be read, or is no JSON.
+    """
+    try:
+        data = read(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"Fatal: error opening config file {path}: {reason}") from None
+    try:
+        reading = from_text(data)
+    except TreeError as error:
+        where = f" ({error.key})" if error.key and error.key not in error.text else ""
+        raise ConfigError(f"Configuration file {path} : {error.text}{where}") from None
+    for warning in reading.warnings:
+        log.warning("configuration file %s: %s", path, warning)
+    if http_port is None:
+        return reading.config
+    return reading.config.model_copy(update={"http_port": http_port})
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a status file held; `problems` are sentences, `controls` volumes and switches."""
+
+    sources: list[Source] = field(default_factory=list)
+    sinks: list[Sink] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    controls: dict[str, Any] = field(default_factory=dict)
+
+
+def load_status(config: Config) -> Kept:
+    """Read the status file; one that is missing or no JSON is a problem and holds nothing."""
+    if not config.status_file:
+        return Kept()
+    try:
+        tree = parse(read(Path(config.status_file)))
+        sources, sinks, problems = read_status_object(tree, config)
+    except (OSError, TreeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        return Kept(problems=[f"{reason}; starting without streams"])
+    controls = tree.get("controls")
+    found = _controls(controls) if isinstance(controls, Mapping) else {}
+    return Kept(sources, sinks, problems, found)
+
+
+def _controls(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Volumes and switches; what is no number or switch is left out."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, bool):
+            found[key] = value
+        elif isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                found[key] = int(value)
+    return found

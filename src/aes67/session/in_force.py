@@ -1,0 +1,86 @@
+"""The state in force and its plan: entered whole through the engine, or not at all.
+
+Without an engine a state is entered all the same and applied when one comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from aes67.errors import Refused
+from aes67.session.plan import Plan, State, plan
+
+
+class Engine(Protocol):
+    """The control side of the engine link."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether an engine is there."""
+
+    async def apply(self, plan: Mapping[str, Any], tables: bytes) -> None:
+        """Put a plan in force.
+
+        Raises Refused; ConnectionError when the engine goes away, TimeoutError when it is silent.
+        """
+
+
+class InForce:
+    """What holds now. `refusal` is why the engine does not run it, None when it does or is gone."""
+
+    def __init__(self, state: State, engine: Engine) -> None:
+        self.state = state
+        self.plan: Plan = plan(state)
+        self.refusal: Refused | None = None
+        self._engine = engine
+        self._applied: Plan | None = None
+
+    async def enter(self, state: State) -> None:
+        """Put a state in force: plan, engine, then ours.
+
+        Raises:
+            Refused: nothing has changed.
+        """
+        new = plan(state)
+        await self._apply(new)
+        self.state, self.plan, self.refusal = state, new, None
+
+    async def adopt(self, state: State) -> None:
+        """The same for what cannot be undone, as a lost address: a refusal is kept and shown."""
+        try:
+            await self.enter(state)
+        except Refused as refusal:
+            self.refusal = refusal
+            self.state, self.plan = state, _valid_plan(state) or self.plan
+
+    async def greet(self) -> None:
+        """Give a new engine, or one that refused, the state in force."""
+        self._applied = None
+        await self.adopt(self.state)
+
+    async def _apply(self, new: Plan) -> None:
+        before, self._applied = self._applied, None
+        if before is not None and (before.message, before.tables) == (new.message, new.tables):
+            self._applied = before
+            return
+        if not self._engine.connected:
+            return
+        try:
+            await self._engine.apply(new.message, new.tables)
+        except ConnectionError:
+            return
+        except TimeoutError:
+            self.refusal = Refused("engine", "", "the engine does not answer")
+            raise self.refusal from None
+        except Refused:
+            self._applied = before
+            raise
+        self._applied = new
+
+
+def _valid_plan(state: State) -> Plan | None:
+    try:
+        return plan(state)
+    except Refused:
+        return None
