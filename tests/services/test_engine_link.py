@@ -16,7 +16,7 @@ import pytest
 
 from aes67.engine.controls import Controls
 from aes67.errors import Refused
-from aes67.net.seqpacket import listen
+from aes67.net.listener import listen
 from aes67.services import engine_link as engine_link_module
 from aes67.services.engine_link import Callbacks, EngineLink, Hello
 from aes67.shm.layout import BUS, CLOCK, ENGINE_COUNTERS, MSG_CTL_WRITE

@@ -24,7 +24,8 @@ from aes67.engine.controls import ELEMENTS, Controls
 from aes67.engine.pcm_desk import Denied, PcmDesk, Seat
 from aes67.engine.pcms import Limits
 from aes67.errors import Refused, WireError
-from aes67.net.seqpacket import Connection, Listener, listen, peer_credentials
+from aes67.net.listener import Listener, listen
+from aes67.net.seqpacket import Connection, peer_credentials
 from aes67.shm.layout import (
     CLOCK,
     CLOCK_LOCKED,

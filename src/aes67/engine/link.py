@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from aes67.engine.plan import Plan
 from aes67.errors import Refused
-from aes67.net.seqpacket import Connection, Listener, Message, listen
+from aes67.net.listener import Listener, listen
+from aes67.net.seqpacket import Connection, Message
 from aes67.shm.layout import (
     BUS,
     MAX_SINKS,
