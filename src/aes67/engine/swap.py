@@ -64,7 +64,9 @@ def take_sink(receiving: Receiving, bank: int, s: int) -> None:
 
 @inner
 def forget_time(receiving: Receiving, rows: Any, clean_from: int) -> None:
-    """Media time has jumped: what was placed ahead belongs to another time.
+    """Media time has jumped: what was placed ahead belongs to another time, sinks begin anew.
+
+    A sender beside us on the same clock has become another stream by now, with another SSRC.
 
     Args:
         clean_from: the bus frame by which every slot will have been passed over once.
@@ -72,6 +74,8 @@ def forget_time(receiving: Receiving, rows: Any, clean_from: int) -> None:
     for s in range(MAX_SINKS):
         receiving.marks[s, :] = 0
         receiving.state[s]["known"] = 0
+        receiving.state[s]["candidate"] = -1
+        receiving.counters[s]["ssrc"] = -1
         unlatch(rows[s], receiving.state[s], receiving.counters[s])
     for device in range(MAX_DEVICE_CHANNELS):
         if receiving.dirty_until[device]:
