@@ -27,8 +27,8 @@ STEREO = case("S24_3LE", 48000, 2, "L24", "1ms")
 S24 = FORMATS["S24_3LE"]
 CLIENTS = Clients(period_frames=480, buffer_frames=1920)
 SECONDS = 2.0
-FOREIGN_DELAY = 4800
-"""100 ms for senders that do not pace their packets well."""
+FOREIGN_DELAY = 4000
+"""83 ms for senders that do not pace their packets well."""
 
 
 def big_endian(data: bytes) -> bytes:
@@ -58,27 +58,28 @@ def foreign_sdp(group: str, payload_type: int) -> str:
     )
 
 
-def record_while(node: Node, player: Sequence[str], seconds: float) -> bytes:
+def record_while(node: Node, player: Sequence[str], recorded: Path, seconds: float) -> bytes:
     """What arecord hears while another program plays into the network."""
-    recorder = subprocess.Popen(
-        command("arecord", STEREO, CLIENTS),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=node.environment,
-    )  # fmt: skip
+    wanted = int(seconds * 48000) * 6
+    with recorded.open("wb") as file:
+        recorder = subprocess.Popen(
+            command("arecord", STEREO, CLIENTS), stdout=file, env=node.environment
+        )
     sender = None
     try:
-        sender = subprocess.Popen(player, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        reader = subprocess.Popen(
-            ["head", "-c", str(int(seconds * 48000) * 6)],
-            stdin=recorder.stdout, stdout=subprocess.PIPE,
-        )  # fmt: skip
-        data, _ = reader.communicate(timeout=60)
-        return data
+        sender = subprocess.Popen(player, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while recorded.stat().st_size < wanted and time.monotonic() < deadline:
+            assert recorder.poll() is None, "arecord ended"
+            assert sender.poll() in (None, 0), f"{player[0]} ended with {sender.returncode}"
+            time.sleep(0.05)
     finally:
         recorder.kill()
         recorder.wait()
         if sender is not None:
             sender.kill()
             sender.wait()
+    return recorded.read_bytes()
 
 
 def test_gstreamer_sends_and_we_record_every_sample(node: Node, tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_gstreamer_sends_and_we_record_every_sample(node: Node, tmp_path: Path) 
         "!", "rtpL24pay", "pt=96", "min-ptime=1000000", "max-ptime=1000000",
         "!", "udpsink", "host=239.67.0.9", "port=5004", "multicast-iface=lo", "auto-multicast=true",
     ]  # fmt: skip
-    verdict = judge(record_while(node, pipeline, SECONDS + 3.0), signal)
+    verdict = judge(record_while(node, pipeline, tmp_path / "heard.raw", SECONDS + 3), signal)
     assert verdict.ok, (verdict, node.client.get("/api/v1/sinks/0"))
 
 
@@ -164,7 +165,7 @@ def test_ffmpeg_sends_and_we_hear_it(node: Node, tmp_path: Path) -> None:
         "-i", str(path), "-c:a", "pcm_s24be", "-f", "rtp", "-payload_type", "97",
         "rtp://239.67.0.10:5004?pkt_size=300&localaddr=127.0.0.1",
     ]  # fmt: skip
-    verdict = judge(record_while(node, player, SECONDS + 3.0), signal)
+    verdict = judge(record_while(node, player, tmp_path / "heard.raw", SECONDS + 3), signal)
     assert verdict.frames == signal.frames, (verdict, node.client.get("/api/v1/sinks/0"))
     assert verdict.differing_frames == 0, verdict
 
