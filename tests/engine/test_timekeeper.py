@@ -388,16 +388,16 @@ async def test_a_poorer_kernel_costs_a_rung_not_the_lock(stamping: int, words: s
 async def test_tshark_reads_our_messages_and_their_dscp(tmp_path: Path) -> None:
     with namespaces(1) as (home,):
         capture = tmp_path / "lo.pcap"
-        home.spawn(
-            "tshark", "-q", "-i", "lo", "-w", str(capture), "-a", "duration:4", log=tmp_path / "t"
-        )
+        judge = home.spawn("tshark", "-q", "-i", "lo", "-w", str(capture), log=tmp_path / "log")
+        while "Capturing" not in (tmp_path / "log").read_text():
+            await asyncio.sleep(0.05)
         async with (
             keeping(home, Spec(mode="gm")) as _,
             keeping(home, Spec(dscp=48)) as (_, listener),
         ):
             await until(listener, State.LOCKED, 6)
             await asyncio.sleep(1.5)
-        home.processes[0].wait(10)
+        home.stop(judge)
         rows = subprocess.run(  # noqa: ASYNC221 (nothing else is to run meanwhile)
             ["tshark", "-r", str(capture), "-T", "fields", "-e", "ptp.v2.messagetype",
              "-e", "ip.dsfield.dscp", "-e", "udp.dstport", "-e", "_ws.malformed"],

@@ -165,7 +165,7 @@ class TestSlave:
             port.receive(announce(i), "10.0.0.9", i * NS, None)
         port.handle_timer(5 * NS)
         assert port.selected is not None
-        port.handle_timer(5 * NS + 1)
+        port.handle_timer(5 * NS + NS // 4)
         assert port.selected is None
         assert port.state is PortState.LISTENING
 

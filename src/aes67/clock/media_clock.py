@@ -27,7 +27,7 @@ class MediaClock:
         self.epoch = 0
         self.session_epoch = 0
         self.residual_ns = 0
-        self._locked_once = False
+        self.locked_once = False
         self._fraction = 0
         self._rate_q40 = line.rate_q40
 
@@ -50,7 +50,7 @@ class MediaClock:
             self._fraction = 0
             self.residual_ns = 0
             self.epoch += 1
-            if self._locked_once:
+            if self.locked_once:
                 self.session_epoch += 1
             return True
         ppb = max(-SLEW_PPB, min(SLEW_PPB, error * (1e9 / SETTLE_NS)))
@@ -73,7 +73,7 @@ class MediaClock:
 
     def locked(self) -> None:
         """From now on a discontinuity is one to streams that were heard."""
-        self._locked_once = True
+        self.locked_once = True
 
 
 def _limited(rate_q40: int) -> int:

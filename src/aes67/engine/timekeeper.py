@@ -207,8 +207,8 @@ class Timekeeper:
         identity = PortIdentity(clock_identity(sockets.hardware_address, number), 1)
         network = _Network(sockets, name, identity, {})
         loop = asyncio.get_running_loop()
-        loop.add_reader(sockets.event.fileno(), self._readable, network)
-        loop.add_reader(sockets.general.fileno(), self._readable, network)
+        loop.add_reader(sockets.event.fileno(), self._event_readable, network)
+        loop.add_reader(sockets.general.fileno(), self._general_readable, network)
         return network
 
     def _drop_network(self) -> None:
@@ -218,19 +218,24 @@ class Timekeeper:
 
     # -- running
 
-    def _readable(self, network: _Network) -> None:
-        if network is not self._network or self._clock is None:
-            network.sockets.receive(network.sockets.event)
-            network.sockets.receive(network.sockets.general)
-            network.sockets.transmit_stamps()
-            return
-        self._take_transmit_stamps(network)
-        for packet in network.sockets.receive(network.sockets.event):
+    def _event_readable(self, network: _Network) -> None:
+        """A packet on port 319, or a transmit stamp in its error queue."""
+        assert self._clock is not None
+        packet = network.sockets.receive(network.sockets.event)
+        if packet is None or network.waiting:
+            self._take_transmit_stamps(network)
+        if packet is not None:
             stamp_ns = self._receive_stamp(packet)
             self._clock.receive(packet.data, packet.source, packet.read_ns, stamp_ns)
-        for packet in network.sockets.receive(network.sockets.general):
-            self._clock.receive(packet.data, packet.source, packet.read_ns, None)
         self._pump()
+
+    def _general_readable(self, network: _Network) -> None:
+        """A packet on port 320."""
+        assert self._clock is not None
+        packet = network.sockets.receive(network.sockets.general)
+        if packet is not None:
+            self._clock.receive(packet.data, packet.source, packet.read_ns, None)
+            self._pump()
 
     def _receive_stamp(self, packet: Received) -> int | None:
         if not packet.dropped:

@@ -37,7 +37,7 @@ ORIGIN_TIMESTAMPING = 4
 PACKET_BYTES = 2048
 ANCILLARY_BYTES = 512
 BATCH = 64
-"""Packets read in one go before others get their turn."""
+"""Transmit stamps read in one go before others get their turn."""
 READINGS = 3
 STEP_FLOOR_NS = 200_000
 STEP_SLEW = 0.002
@@ -189,24 +189,21 @@ class PtpSockets:
             found.append((number, self.clock.to_raw(real_ns) if steady else None))
         return found
 
-    def receive(self, each: socket.socket) -> list[Received]:
-        """Packets waiting at `event` or `general`, at most BATCH."""
-        found: list[Received] = []
-        for _ in range(BATCH):
-            try:
-                data, ancillary, _, address = each.recvmsg(
-                    PACKET_BYTES, ANCILLARY_BYTES, socket.MSG_DONTWAIT
-                )
-            except OSError:
-                break
-            real_ns = _stamp(ancillary)
-            stamp_ns, dropped = None, False
-            if real_ns is not None:
-                steady = self.clock.renew()
-                stamp_ns = self.clock.to_raw(real_ns) if steady else None
-                dropped = stamp_ns is None
-            found.append(Received(data, str(address[0]), stamp_ns, raw_now(), dropped))
-        return found
+    def receive(self, each: socket.socket) -> Received | None:
+        """The next packet waiting at `event` or `general`; None without one."""
+        try:
+            data, ancillary, _, address = each.recvmsg(
+                PACKET_BYTES, ANCILLARY_BYTES, socket.MSG_DONTWAIT
+            )
+        except OSError:
+            return None
+        real_ns = _stamp(ancillary)
+        stamp_ns, dropped = None, False
+        if real_ns is not None:
+            steady = self.clock.renew()
+            stamp_ns = self.clock.to_raw(real_ns) if steady else None
+            dropped = stamp_ns is None
+        return Received(data, str(address[0]), stamp_ns, raw_now(), dropped)
 
     def close(self) -> None:
         """Leave the groups and give the ports back."""

@@ -201,13 +201,12 @@ class OrdinaryClock:
         assert self.port is not None
         self._choose(now_ns)
         followed = self.followed
-        was = self.lock.state
-        first = not self.lock.ever_locked
+        first = not self.media.locked_once
         sight = self._sight(now_ns)
         self.lock.update(sight)
         state = self.lock.state
         if followed is not None and state in USABLE:
-            step_ns = FIRST_STEP_NS if first and was not in USABLE else STEP_NS
+            step_ns = FIRST_STEP_NS if first else STEP_NS
             self.media.follow(now_ns, followed.estimator.line, step_ns=step_ns)
             self.media.locked()
         else:

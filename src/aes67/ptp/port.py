@@ -174,8 +174,9 @@ class Port:
         """Do what is due."""
         if self._listening and now_ns >= self._listen_until_ns:
             self._listening = False
-        self.table.forget_older(now_ns - FORGET_NS, self.selected)
-        self._decide(now_ns)
+        if now_ns >= self._review_ns:
+            self.table.forget_older(now_ns - FORGET_NS, self.selected)
+            self._decide(now_ns)
         for message in self.master.due(now_ns, self._clock):
             self._send(message)
         self._ask(now_ns)
