@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import signal
 import socket
@@ -18,7 +20,7 @@ import pytest
 
 from aes67.selftest.node import Node, Settings
 from aes67.selftest.plan import case, source
-from aes67.shm.layout import MSG_HELLO, MSG_SETUP
+from aes67.shm.layout import MSG_HELLO, MSG_SETUP, MSG_STREAM
 from e2e.places import Namespace
 from sim.alsa_client import message
 from sim.waiting import wait_until
@@ -257,6 +259,45 @@ def kill_one_client(path: str, number: int) -> None:
 
 def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_the_device_takes_the_rate_an_application_asks_for(node: Node, wire: Wire) -> None:
+    """Through all three: plugin's message, engine, control's new plan, the stream at that rate."""
+    node.client.patch("/api/v1/config", {"rate_follows_app": True})
+    alsa = str(node.runtime / "alsa.sock")
+    try:
+        first, second = connect(alsa), connect(alsa)
+        setup(first, 2)
+        setup(second, 2)
+        assert ask_rate(first, 96000) == 0
+        assert node.status()["engine"]["rate"] == 96000
+        wire.packets()
+        steps = {
+            (b.timestamp - a.timestamp) % (1 << 32)
+            for a, b in itertools.pairwise(wire.wait(20))
+        }
+        assert steps == {48}
+        assert ask_rate(second, 48000) == -errno.EBUSY
+        first.close()
+        node.wait("the list of PCMs", lambda: node.status()["pcms"] == [], 10)
+        assert ask_rate(second, 48000) == 0
+        second.close()
+    finally:
+        node.client.patch("/api/v1/config", {"rate_follows_app": False})
+    node.wait("the rate", lambda: node.status()["engine"]["rate"] == 48000, 10)
+
+
+def ask_rate(sock: socket.socket, rate: int) -> int:
+    """Status of a SETUP at this rate."""
+    sock.send(
+        message(MSG_SETUP, rate=rate, channels=2, format=3, period_frames=48, buffer_frames=480)
+    )
+    while True:
+        data, fds, _, _ = socket.recv_fds(sock, 1024, 4)
+        for fd in fds:
+            os.close(fd)
+        if struct.unpack_from("<I", data, 8) == (MSG_STREAM,):
+            return int(struct.unpack_from("<i", data, 20)[0])
 
 
 def test_two_engines_never_share_a_directory(node: Node, wire: Wire) -> None:

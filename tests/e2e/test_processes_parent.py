@@ -250,6 +250,27 @@ def test_bad_options_exit_1_with_usage(wrong: list[str]) -> None:
     assert result.stdout == ""
 
 
+def test_options_reach_the_children(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = daemon_module._parse(
+        ["-c", "my.conf", "-a", "127.0.0.1", "-p", "8081", "--runtime-dir", "run",
+         "--priority", "60", "--log-level", "debug", "--alsa-group", "staff"]
+    )  # fmt: skip
+    engine, control = daemon_module._children(options, options.runtime_dir)
+    run = str(tmp_path / "run")
+    assert engine.command[1:] == [
+        "-P", "-m", "aes67.engine.main", "--runtime-dir", run, "--priority", "60",
+        "--log-level", "debug", "--alsa-group", "staff",
+    ]  # fmt: skip
+    assert control.command[1:] == [
+        "-P", "-m", "aes67_api.main", "-c", "my.conf", "--runtime-dir", run,
+        "-a", "127.0.0.1", "-p", "8081",
+    ]  # fmt: skip
+    assert control.directory is None, "paths of the configuration are relative to here"
+    defaults = daemon_module._parse([])
+    assert (defaults.config, defaults.http_port) == ("/etc/daemon.conf", None)
+
+
 def test_the_parent_is_small() -> None:
     code = "import aes67.daemon, sys; print(len(sys.modules)); print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
