@@ -15,7 +15,7 @@ from typing import NoReturn
 from aes67.config.model import Config
 from aes67.control import logs
 from aes67.control.control import Control
-from aes67.control.files import ConfigError, load_config
+from aes67.control.files import ConfigError, load_config, lock_directory
 from aes67.session.events import ConfigChanged, Event
 from aes67_api.app import create
 from aes67_api.listener import Listener, PortBusy
@@ -29,7 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.early()
     try:
         config = load_config(options.config, options.http_port)
-        asyncio.run(_run(options, config))
+        lock = lock_directory(options.runtime_dir)
+        try:
+            asyncio.run(_run(options, config))
+        finally:
+            os.close(lock)
     except (ConfigError, PortBusy) as error:
         print(error, file=sys.stderr)
         return 1
@@ -49,7 +53,7 @@ async def _run(options: argparse.Namespace, config: Config) -> None:
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
-    control = Control(config, options.config, options.runtime_dir)
+    control = Control(config, options.config, options.runtime_dir, options.http_port)
     listener = Listener(create(control), options.http_addr)
     moves: set[asyncio.Task[None]] = set()
 

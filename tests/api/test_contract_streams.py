@@ -223,7 +223,7 @@ async def test_a_map_without_end_kills_nobody(node: HttpNode, count: int) -> Non
         ({"use_sdp": False, "source": "https://x/"}, "(daemon) invalid URL"),
         ({"use_sdp": False, "source": "http:///x"}, "(daemon) invalid URL"),
         ({"use_sdp": False, "source": "http://[::1"}, "(daemon) invalid URL"),
-        ({"use_sdp": False, "source": "rtsp://x/by-id/1"}, "(daemon) cannot retrieve SDP: "),
+        ({"use_sdp": False, "source": "rtsp://127.0.0.1:1/x"}, "(daemon) cannot retrieve SDP: "),
         ({"use_sdp": False, "source": "http://127.0.0.1:1/"}, "(daemon) cannot retrieve SDP: "),
     ],
 )

@@ -9,15 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from aes67.control.files import lock_directory
 from aes67_api.listener import PortBusy, bind
-from sim.http_node import SOURCE
+from aes67_api.main import main
+from sim.http_node import SOURCE, own_logging
 from sim.waiting import wait_until
 
 
@@ -78,12 +80,27 @@ def process(directory: Path, *arguments: str, **config: Any) -> Iterator[Process
         made.child.communicate()
 
 
-def failing(directory: Path, *arguments: str, **config: Any) -> str:
-    """What a process says that exits with 1 by itself."""
-    with process(directory, *arguments, **config) as made:
-        _, err = made.child.communicate(timeout=30)
-        assert made.child.returncode == 1, err
+Failing = Callable[..., str]
+
+
+@pytest.fixture
+def failing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Failing:
+    """What a start says that ends with 1; within this process, since nothing was started."""
+
+    def run(*arguments: str, **config: Any) -> str:
+        path = tmp_path / "daemon.conf"
+        values = {"interface_name": "lo", "syslog_proto": "none", "status_file": ""}
+        path.write_text(json.dumps(values | config))
+        with own_logging():
+            try:
+                code = main(["-c", str(path), "--runtime-dir", str(tmp_path), *arguments])
+            except SystemExit as end:
+                code = int(end.code or 0)
+        err = capsys.readouterr().err
+        assert code == 1, err
         return err
+
+    return run
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -95,18 +112,16 @@ def test_it_serves_without_an_engine_and_ends_cleanly(tmp_path: Path, number: in
         code, _, err = made.end(number)
     assert code == 0, err
     assert "Traceback" not in err
-    with process(tmp_path) as again:
-        again.wait()
-        assert len(httpx.get(f"{again.url()}/sources").json()["sources"]) == 1
+    assert len(json.loads((tmp_path / "status.json").read_text())["sources"]) == 1
 
 
-def test_a_busy_port_is_said_and_ends_it(tmp_path: Path) -> None:
+def test_a_busy_port_is_said_and_ends_it(failing: Failing) -> None:
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        assert f"HTTP port {port} is busy" in failing(tmp_path, http_port=port)
+        assert f"HTTP port {port} is busy" in failing(http_port=port)
 
 
 @pytest.mark.parametrize(
@@ -118,20 +133,20 @@ def test_a_busy_port_is_said_and_ends_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_configuration_that_cannot_be_used_is_said_and_ends_it(
-    tmp_path: Path, content: str | None, words: str
+    tmp_path: Path, failing: Failing, content: str | None, words: str
 ) -> None:
     path = tmp_path / "mine.conf"
     if content is not None:
         path.write_text(content)
-    err = failing(tmp_path, "-c", str(path))
+    err = failing("-c", str(path))
     assert words in err
     assert str(path) in err
     assert "Traceback" not in err
 
 
-def test_a_wrong_option_is_1_with_the_usage(tmp_path: Path) -> None:
-    assert "usage" in failing(tmp_path, "--no-such-option")
-    assert "http_port" in failing(tmp_path, "-p", "99999")
+def test_a_wrong_option_is_1_with_the_usage(failing: Failing) -> None:
+    assert "usage" in failing("--no-such-option")
+    assert "http_port" in failing("-p", "99999")
 
 
 def test_the_port_of_the_command_line_is_reported_and_saved(tmp_path: Path) -> None:
@@ -185,10 +200,10 @@ def test_the_port_of_a_service_that_has_just_ended_is_taken_over() -> None:
     bind("127.0.0.1", port).close()
 
 
-def test_an_address_that_is_not_ours_is_said(tmp_path: Path) -> None:
+def test_an_address_that_is_not_ours_is_said(failing: Failing) -> None:
     with pytest.raises(PortBusy, match=r"cannot listen on 192\.0\.2\.1:"):
         bind("192.0.2.1", 0)
-    assert "cannot listen" in failing(tmp_path, "-a", "192.0.2.1")
+    assert "cannot listen" in failing("-a", "192.0.2.1", http_port=free_port())
 
 
 def test_a_hundred_changes_at_once_lose_nothing(tmp_path: Path) -> None:
@@ -202,3 +217,25 @@ def test_a_hundred_changes_at_once_lose_nothing(tmp_path: Path) -> None:
         made.child.wait()
     kept = json.loads((tmp_path / "status.json").read_text())
     assert [each["id"] for each in kept["sources"]] == list(range(20))
+
+
+def test_sighup_reads_the_configuration_again(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.conf"
+    with process(tmp_path) as made:
+        made.wait()
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"ptp_domain": 4}))
+        made.child.send_signal(signal.SIGHUP)
+        config = f"{made.url()}/ptp/config"
+        wait_until(lambda: httpx.get(config).json()["domain"] == 4)
+        path.write_text("{ broken")
+        made.child.send_signal(signal.SIGHUP)
+        assert httpx.get(config).json()["domain"] == 4
+        assert made.end()[0] == 0
+
+
+def test_two_of_us_never_share_an_engine(tmp_path: Path, failing: Failing) -> None:
+    lock = lock_directory(tmp_path)
+    try:
+        assert f"another control process runs in {tmp_path}" in failing()
+    finally:
+        os.close(lock)

@@ -89,6 +89,23 @@ async def test_other_answers_are_refused_with_the_reason(answer: bytes, reason: 
     assert caught.value.rule.startswith("cannot retrieve SDP: ")
 
 
+async def test_a_description_is_fetched_over_rtsp() -> None:
+    seen: list[bytes] = []
+    answer = b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 5\r\n\r\nv=0\r\n"
+    async with server(answer, seen) as url:
+        rtsp = url.replace("http", "rtsp")
+        assert await fetch(f"{rtsp}/by-name/Node%201 A") == "v=0\r\n"
+        with pytest.raises(Refused, match="no HTTP"):
+            await fetch(url)
+    head = seen[0].decode().splitlines()
+    assert head[0] == f"DESCRIBE {rtsp}/by-name/Node%201%20A RTSP/1.0"
+    assert "CSeq: 1" in head
+    assert "Accept: application/sdp" in head
+    async with server(b"RTSP/1.0 404 Not Found\r\nCSeq: 1\r\n\r\n") as url:
+        with pytest.raises(Refused, match="the server answers 404"):
+            await fetch(url.replace("http", "RTSP"))
+
+
 async def test_a_server_that_drips_is_given_up_in_time() -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(OK + b"\r\n")

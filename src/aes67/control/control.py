@@ -49,7 +49,10 @@ def network() -> Network:
 class Control:
     """Everything of the control process but HTTP. All methods belong to the loop's thread."""
 
-    def __init__(self, config: Config, config_path: Path, runtime_dir: Path) -> None:
+    def __init__(
+        self, config: Config, config_path: Path, runtime_dir: Path, http_port: int | None = None
+    ) -> None:
+        """`http_port`: of the command line, which counts more than the file's."""
         self.ptp: dict[str, Any] | None = None
         """The engine's newest clock snapshot."""
         self.pcms: list[dict[str, Any]] = []
@@ -66,7 +69,7 @@ class Control:
                 plan_refused=self._plan_refused,
             ),
         )
-        self._config_path = config_path
+        self._config_path, self._http_port = config_path, http_port
         store = FileStore(config_path)
         self.node = Node(
             config, Network(), self.link, store, asyncio.Lock(), start_s=int(time.time())
@@ -96,7 +99,9 @@ class Control:
     async def reload(self) -> None:
         """Read the configuration file again and take what has changed in it."""
         try:
-            config = await asyncio.to_thread(files.load_config, self._config_path)
+            config = await asyncio.to_thread(
+                files.load_config, self._config_path, self._http_port
+            )
             await self.node.reload_config(config)
             log.info("configuration read again")
         except (files.ConfigError, Refused) as error:

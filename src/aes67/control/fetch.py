@@ -1,4 +1,4 @@
-"""Fetch a session description over HTTP: bounded in size and time, no redirects, nothing else."""
+"""Fetch a session description over HTTP or RTSP: bounded in size and time, no redirects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _slots = asyncio.Semaphore(CONCURRENT)
 
 
 async def fetch(url: str, timeout_s: float = TIMEOUT_S) -> str:
-    """The text at an http URL.
+    """The text at an http or rtsp URL.
 
     Raises:
         Refused: on field `source`; its rule begins with INVALID_URL or CANNOT_RETRIEVE.
@@ -28,20 +28,23 @@ async def fetch(url: str, timeout_s: float = TIMEOUT_S) -> str:
     try:
         parts = urlsplit(unquote(url))
         scheme = parts.scheme.lower()
-        host, port = parts.hostname or "", parts.port or 80
+        host = parts.hostname or ""
+        port = parts.port or (554 if scheme == "rtsp" else 80)
     except ValueError:
         raise Refused("source", url, INVALID_URL) from None
     if scheme not in ("http", "rtsp") or not host or re.search(r"[\s\0]", host):
         raise Refused("source", url, INVALID_URL)
-    if scheme == "rtsp":
-        raise Refused("source", url, f"{CANNOT_RETRIEVE}: rtsp is not available yet, use http")
     target = parts.path or "/"
     if parts.query:
         target += "?" + parts.query
     target = quote(target, safe="/%?=&:;,+@!$'()*~#[]")
+    name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    request = f"GET {target} HTTP/1.0\r\nHost: {name}\r\nConnection: close\r\n"
+    if scheme == "rtsp":
+        request = f"DESCRIBE rtsp://{name}{target} RTSP/1.0\r\nCSeq: 1\r\n"
     try:
         async with _slots, asyncio.timeout(timeout_s):
-            return await _get(host, port, target)
+            return await _ask(host, port, request, scheme.upper())
     except TimeoutError:
         reason = f"no answer within {timeout_s:g} s"
     except (OSError, UnicodeError) as error:
@@ -55,33 +58,29 @@ class _Bad(Exception):
     """The server's answer is none we take."""
 
 
-async def _get(host: str, port: int, target: str) -> str:
+async def _ask(host: str, port: int, request: str, protocol: str) -> str:
     reader, writer = await asyncio.open_connection(host, port, limit=MAX_BYTES)
     try:
-        name = f"[{host}]" if ":" in host else host
-        request = (
-            f"GET {target} HTTP/1.0\r\nHost: {name}:{port}\r\nAccept: application/sdp\r\n"
-            "User-Agent: aes67\r\nConnection: close\r\n\r\n"
-        )
+        request += "Accept: application/sdp\r\nUser-Agent: aes67\r\n\r\n"
         writer.write(request.encode("ascii"))
         await writer.drain()
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            raise _Bad("the answer is no HTTP") from None
-        status = re.match(r"HTTP/1\.[01] ([0-9]{3})\b", head)
+            raise _Bad(f"the answer is no {protocol}") from None
+        status = re.match(protocol + r"/1\.[01] ([0-9]{3})\b", head)
         if status is None:
-            raise _Bad("the answer is no HTTP")
+            raise _Bad(f"the answer is no {protocol}")
         if status[1] != "200":
             raise _Bad(f"the server answers {status[1]}")
         if re.search(r"^transfer-encoding\s*:", head, re.I | re.M):
             raise _Bad("the server answers HTTP/1.0 with a transfer encoding")
-        return (await _body(reader, head)).decode("utf-8", "replace")
+        return (await _body(reader, head, protocol)).decode("utf-8", "replace")
     finally:
         writer.close()
 
 
-async def _body(reader: asyncio.StreamReader, head: str) -> bytes:
+async def _body(reader: asyncio.StreamReader, head: str, protocol: str) -> bytes:
     length = re.search(r"^content-length\s*:\s*([0-9]{1,12})\s*$", head, re.I | re.M)
     if length is not None:
         if int(length[1]) > MAX_BYTES:
@@ -90,6 +89,8 @@ async def _body(reader: asyncio.StreamReader, head: str) -> bytes:
             return await reader.readexactly(int(length[1]))
         except asyncio.IncompleteReadError:
             raise _Bad("the answer is shorter than it says") from None
+    if protocol == "RTSP":
+        return b""  # RFC 2326, 12.14: without a length there is no body
     data = b""
     while chunk := await reader.read(MAX_BYTES):
         data += chunk

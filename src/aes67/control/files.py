@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
+import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +21,9 @@ from aes67.session.model import Sink, Source
 from aes67.session.store import read
 
 log = logging.getLogger("aes67.control.files")
+
+LOCK_WAIT_SECONDS = 2.0
+"""A predecessor that is being ended holds the lock a little longer."""
 
 
 class ConfigError(Aes67Error):
@@ -45,6 +51,35 @@ def load_config(path: Path, http_port: int | None = None) -> Config:
     if http_port is None:
         return reading.config
     return reading.config.model_copy(update={"http_port": http_port})
+
+
+def lock_directory(directory: Path) -> int:
+    """Make the runtime directory if need be and lock it, so that two of us never share an engine.
+
+    Returns a descriptor; the lock goes with it.
+
+    Raises:
+        ConfigError: it cannot be used, or another control process has it.
+    """
+    try:
+        directory.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)
+        lock = os.open(directory / "control.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"cannot use {directory}: {error.strerror}") from None
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            os.close(lock)
+            raise ConfigError(
+                f"another control process runs in {directory}; "
+                "stop it or choose another --runtime-dir"
+            ) from None
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ def set_up(config: Config) -> str:
     _install(handler)
     logging.getLogger().setLevel(LEVELS[config.log_severity])
     for name in ("uvicorn", "uvicorn.error", "asyncio"):
-        logging.getLogger(name).setLevel(max(LEVELS[config.log_severity], logging.WARNING))
+        # below this uvicorn logs every client's nonsense
+        logging.getLogger(name).setLevel(max(LEVELS[config.log_severity], logging.ERROR))
     return warning
 
 
