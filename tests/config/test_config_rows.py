@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aes67.config.document import markdown
 from aes67.config.model import CONTRACT_KEYS, EFFECTS, KEYS, OURS, Config, extra_of
 from aes67.config.reading import (
     Computed,
@@ -192,3 +194,10 @@ def test_any_request_is_merged_or_refused(values: dict[str, Any]) -> None:
     except (TreeError, Refused):
         return
     assert from_text(file_text(config, COMPUTED)).warnings == ()
+
+
+def test_the_page_of_the_configuration_is_up_to_date() -> None:
+    page = Path(__file__).parents[2] / "docs" / "configuration.md"
+    assert page.read_text(encoding="utf-8") == markdown()
+    for key in KEYS:
+        assert f"| `{key}` |" in markdown()
