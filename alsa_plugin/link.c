@@ -115,14 +115,12 @@ static int receive(struct link *link, struct message *m)
 		return errno == EAGAIN ? 0 : -errno;
 	m->fd = take_descriptor(&header);
 	m->size = (size_t)size;
-	if (size == 0)
-		return -ENODEV;
 	if (m->size >= HEAD_BYTES && m->head.magic == AES67_MESSAGE_MAGIC &&
 	    m->head.major == AES67_VERSION_MAJOR)
 		return 1;
 	if (m->fd >= 0)
-		close(m->fd);
-	return -EPROTO;
+		close(m->fd); /* an empty message can carry one too */
+	return size == 0 ? -ENODEV : -EPROTO;
 }
 
 int link_connect(struct link *link, const char *path, const struct aes67_msg_hello *hello)

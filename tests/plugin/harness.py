@@ -31,6 +31,7 @@ class Mock:
         self.socket = folder / "alsa.sock"
         self.folder = folder
         self.arguments = arguments
+        self.lib_dir = lib_dir
         self.environment = config.private_environment(
             folder, server=self.socket, lib_dir=lib_dir
         )
