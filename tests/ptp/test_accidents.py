@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,14 @@ def test_all_is_well() -> None:
     assert clock.lock.state is State.LOCKED
     assert abs(world.error()) < 1_000
     assert clock.grandmaster == bytes.fromhex("001dc1fffe000001")
+    snapshot = json.loads(json.dumps(render(clock, world.local.at(world.now))))
+    assert snapshot["state"] == "locked"
+    assert snapshot["gmid"] == NAME
+    assert snapshot["gmid_hex"] == "001dc1fffe000001"
+    assert snapshot["rate_ppm"] == pytest.approx(30 + 12, abs=0.1)
+    assert snapshot["path_delay_ns"] == pytest.approx(1_600, abs=200)
+    assert snapshot["messages"]["per_second"]["Sync"] == pytest.approx(8, abs=0.5)
+    assert sum(snapshot["seconds_in"].values()) == pytest.approx(10, abs=0.2)
 
 
 def test_nobody_is_there() -> None:

@@ -118,6 +118,16 @@ class TestMaster:
         port.receive(pack(request), "10.0.0.9", 6, stamp)
         assert port.outgoing() == []
 
+    def test_a_flood_of_requests_is_answered_a_thousand_times_a_second(self) -> None:
+        port = make(Role.MASTER_ONLY)
+        port.handle_timer(0)
+        port.outgoing()
+        for i in range(30_000):
+            request = Timed(Header(h.DELAY_REQ, SLAVE, i & 0xFFFF), 0)
+            port.receive(pack(request), "10.0.0.9", i * NS // 10_000, i * NS // 10_000)
+        assert len(port.outgoing()) == 3_000
+        assert port.master.unanswered == 27_000
+
     def test_late_timers_are_not_made_up_for(self) -> None:
         port = make(Role.MASTER_ONLY)
         port.handle_timer(0)

@@ -298,6 +298,7 @@ class Timekeeper:
                 try:
                     self._send(network, message, clock)
                 except OSError as error:
+                    network.waiting.clear()  # the numbers of stamps start anew after a failure
                     self._send_errors += 1
                     if self._send_errors == 1:
                         log.warning("PTP on %s: %s", network.sockets.interface, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aes67.clock.timebase import TAI_MINUS_UTC_S, Line
+from aes67.clock.timebase import NS, TAI_MINUS_UTC_S, Line
 from aes67.ptp.foreign import interval_ns
 from aes67.wire import ptp_header as h
 from aes67.wire.ptp_header import Header, PortIdentity
@@ -17,6 +17,8 @@ from aes67.wire.ptp_messages import (
     Timed,
 )
 
+ANSWERS_PER_SECOND = 1_000
+"""A hundred slaves at 8 a second, and some to spare."""
 FREE_RUNNING = Quality(clock_class=248, accuracy=0xFE, variance=0xFFFF)
 """Default class, accuracy unknown: a clock nobody has synchronised."""
 
@@ -47,6 +49,10 @@ class Master:
         self.follow_ups = 0
         self.unstamped = 0
         self.delay_responses = 0
+        self.unanswered = 0
+        """Delay_Req beyond ANSWERS_PER_SECOND."""
+        self._second_ns = 0
+        self._answered = 0
         self._announce_sequence = 0
         self._sync_sequence = 0
 
@@ -91,8 +97,18 @@ class Master:
         header = self._header(h.FOLLOW_UP, sequence, self.config.log_sync, h.PTP_TIMESCALE)
         return Timed(header, max(clock.at(stamp_ns), 0))
 
-    def delay_response(self, request: Timed, stamp_ns: int, clock: Line) -> Message:
-        """The answer to a Delay_Req received at `stamp_ns` (11.3.2: its correction goes along)."""
+    def delay_response(self, request: Timed, stamp_ns: int, clock: Line) -> Message | None:
+        """The answer to a Delay_Req received at `stamp_ns` (11.3.2: its correction goes along).
+
+        None beyond ANSWERS_PER_SECOND: a flood shall not keep the clock from its other work.
+        """
+        if stamp_ns - self._second_ns >= NS or stamp_ns < self._second_ns:
+            self._second_ns = stamp_ns
+            self._answered = 0
+        if self._answered >= ANSWERS_PER_SECOND:
+            self.unanswered += 1
+            return None
+        self._answered += 1
         self.delay_responses += 1
         header = Header(
             message_type=h.DELAY_RESP,

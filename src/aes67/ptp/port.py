@@ -236,7 +236,9 @@ class Port:
         header = message.header
         if header.message_type == h.DELAY_REQ:
             if self.state is PortState.MASTER and stamp_ns is not None:
-                self._send(self.master.delay_response(message, stamp_ns, self._clock))
+                answer = self.master.delay_response(message, stamp_ns, self._clock)
+                if answer is not None:
+                    self._send(answer)
             return
         if header.flags & h.ALTERNATE_MASTER or header.message_type == h.PDELAY_REQ:
             return

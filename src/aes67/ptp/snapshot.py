@@ -93,6 +93,7 @@ def _port(port: Port, rates: Rates, now_ns: int) -> dict[str, Any]:
             "follow_up_sent": port.master.follow_ups,
             "sync_unstamped": port.master.unstamped,
             "delay_resp_sent": port.master.delay_responses,
+            "delay_req_refused": port.master.unanswered,
         },
         "masters": [
             _master(port, heard, now_ns)
