@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aes67.config.document import markdown
-from aes67.config.model import CONTRACT_KEYS, EFFECTS, KEYS, OURS, Config, extra_of
+from aes67.config.model import CONTRACT_KEYS, EFFECTS, KEYS, OURS, PATHS, Config, extra_of
 from aes67.config.reading import (
     Computed,
     contract_report,
@@ -106,6 +106,27 @@ def test_a_request_is_refused_where_a_file_is_repaired(key: str, value: object) 
 def test_a_merge_changes_only_the_keys_present_and_reads_loose_types() -> None:
     config = merged(Config(), parse('{"ptp_domain": "3", "mdns_enabled": "0", "whatever": 1}'))
     assert config == Config(ptp_domain=3, mdns_enabled=False)
+
+
+SHIPPED = {
+    "http_port": 8080, "rtsp_port": 8854, "http_base_dir": "../webui/dist", "log_severity": 2,
+    "playout_delay": 0, "tic_frame_size_at_1fs": 48, "max_tic_frame_size": 1024,
+    "sample_rate": 48000, "rtp_mcast_base": "239.1.0.1", "rtp_port": 5004, "ptp_domain": 0,
+    "ptp_dscp": 48, "sap_mcast_addr": "239.255.255.255", "sap_interval": 30,
+    "syslog_proto": "none", "syslog_server": "255.255.255.254:1234",
+    "status_file": "./status.json", "interface_name": "lo",
+    "ptp_status_script": "./scripts/ptp_status.sh", "nmos_registry_address": "127.0.0.1",
+    "nmos_registry_port": 3210, "nmos_node_port": 3218,
+}  # fmt: skip
+"""Values the daemon ships, where the contract gives them."""
+
+
+def test_the_daemons_own_file_is_taken_without_a_word() -> None:
+    reading = from_text(json.dumps(SHIPPED))
+    assert reading.warnings == ()
+    report = contract_report(reading.config, COMPUTED)
+    assert {key: report[key] for key in SHIPPED} == SHIPPED
+    assert merged(Config(), SHIPPED | {key: getattr(Config(), key) for key in PATHS})
 
 
 def test_computed_values_are_ignored_on_input() -> None:

@@ -10,11 +10,12 @@ from aes67.config.reading import rows
 HEAD = """\
 # Configuration
 
-One JSON object in one file, read at start (`aes67-daemon -c FILE`, default `/etc/daemon.conf`) and again
-on SIGHUP to the control process. Every key is optional. A value out of range in the file is replaced,
-with one warning naming key, value and range; over HTTP (`POST /api/config`, `PATCH /api/v1/config`) it
-is refused. Unknown keys are kept. The file is replaced in one step before a change is answered: after a
-power cut there is the old one or the new one. This page is printed from `aes67/config/model.py`.
+One JSON object in one file, read at start (`aes67-daemon -c FILE`, default `/etc/daemon.conf`) and
+again on SIGHUP to the control process. Every key is optional. A value out of range in the file is
+replaced, with one warning naming key, value and range; over HTTP (`POST /api/config`,
+`PATCH /api/v1/config`) it is refused. Unknown keys are kept. The file is replaced in one step before
+a change is answered: after a power cut there is the old one or the new one. This page is printed
+from `aes67/config/model.py`.
 
 """
 
@@ -24,7 +25,8 @@ def markdown() -> str:
     parts = [HEAD, "Effects:\n\n"]
     parts += [f"* `{name}`: {words}\n" for name, words in EFFECTS.items()]
     for title, ours in (("Keys of the AES67 daemon", False), ("Our own keys", True)):
-        parts.append(f"\n## {title}\n\n| key | default | range | effect | |\n|---|---|---|---|---|\n")
+        parts.append(f"\n## {title}\n\n| key | default | range | effect | |\n")
+        parts.append("|---|---|---|---|---|\n")
         for row in rows():
             if (row["key"] in CONTRACT_KEYS) is ours:
                 continue

@@ -17,7 +17,9 @@ RATES = (44_100, 48_000, 88_200, 96_000, 176_400, 192_000, 352_800, 384_000)
 """Sample rates the device can run at, in Hz."""
 
 RATE_RULE = "one of " + ", ".join(map(str, RATES))
-MULTICAST_RULE = "an IPv4 multicast address, 224.0.0.0 to 239.255.255.192"
+MULTICAST_RULE = "an IPv4 multicast address"
+BASE_RULE = "an IPv4 multicast address, 224.0.0.0 to 239.255.255.192"
+"""The last source's id is added to it."""
 
 EFFECTS = {
     "table": "the engine gets a new table; streams that did not change lose nothing",
@@ -34,9 +36,15 @@ EFFECTS = {
 
 def _multicast(text: str) -> str:
     address = IPv4Address(text)
-    if not address.is_multicast or int(address) > int(IPv4Address("239.255.255.192")):
+    if not address.is_multicast:
         raise ValueError(MULTICAST_RULE)
     return str(address)
+
+
+def _base(text: str) -> str:
+    if IPv4Address(text) > IPv4Address("239.255.255.192"):
+        raise ValueError(BASE_RULE)
+    return _multicast(text)
 
 
 def _rate(rate: int) -> int:
@@ -54,6 +62,7 @@ def _printable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_printable)]
 Rate = Annotated[int, AfterValidator(_rate)]
 Multicast = Annotated[str, AfterValidator(_multicast)]
+MulticastBase = Annotated[str, AfterValidator(_base)]
 
 
 def row(
@@ -100,10 +109,10 @@ class Config(BaseModel):
     log_severity: int = row(2, "log", "0 trace, 1 debug, 2 info, 3 warning, 4 error, 5 fatal", least=0, most=5)
     playout_delay: int = row(0, "table", "extra playback latency reported to applications, at 48 kHz", least=0, most=4000, unit="samples", letter="j", repair=4000)
     tic_frame_size_at_1fs: int = row(48, "stored", "tick of the kernel driver; ours follows from the packet times", least=1, most=192, unit="samples", letter="j", repair=192)
-    max_tic_frame_size: int = row(1024, "stored", "largest tick of the kernel driver; least delay of a sink whose SDP gives no packet time", least=1, most=1024, unit="samples", letter="j", repair=1024)
+    max_tic_frame_size: int = row(1024, "stored", "largest tick of the kernel driver", least=1, most=1024, unit="samples", letter="j", repair=1024)
     sample_rate: Rate = row(48000, "table", "rate of the device and of all sources", unit="Hz", letter="j", rule=RATE_RULE)
-    rtp_mcast_base: Multicast = row("239.1.0.1", "table", "source N without an address of its own sends to this + N", rule=MULTICAST_RULE)
-    rtp_mcast_base_sec: Multicast = row("239.1.0.1", "stored", "the same for the second leg (ST 2022-7)", rule=MULTICAST_RULE)
+    rtp_mcast_base: MulticastBase = row("239.1.0.1", "table", "source N without an address of its own sends to this + N", rule=BASE_RULE)
+    rtp_mcast_base_sec: MulticastBase = row("239.1.0.1", "stored", "the same for the second leg (ST 2022-7)", rule=BASE_RULE)
     rtp_port: int = row(5004, "table", "UDP port of sources", least=1, most=65535, letter="t")
     rtp_port_sec: int = row(5004, "stored", "UDP port of the second leg", least=1, most=65535, letter="t")
     ptp_domain: int = row(0, "clock", "PTP domain", least=0, most=127, letter="h")
