@@ -13,9 +13,9 @@ HEAD = """\
 One JSON object in one file, read at start (`aes67-daemon -c FILE`, default `/etc/daemon.conf`) and
 again on SIGHUP to the control process. Every key is optional. A value out of range in the file is
 replaced, with one warning naming key, value and range; over HTTP (`POST /api/config`,
-`PATCH /api/v1/config`) it is refused. Unknown keys are kept. The file is replaced in one step before
-a change is answered: after a power cut there is the old one or the new one. This page is printed
-from `aes67/config/model.py`.
+`PATCH /api/v1/config`) it is refused. Unknown keys are kept. The file is replaced in one step
+before a change is answered: after a power cut there is the old one or the new one. This page is
+printed from `aes67/config/model.py`.
 
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -40,8 +41,7 @@ def refusals(model: type[BaseModel], error: ValidationError) -> list[Refused]:
 
 def rule(model: type[BaseModel], field: str) -> str:
     """What values a field takes, in words, from its row; empty when the row sets no limit."""
-    properties = model.model_json_schema()["properties"]
-    row = properties.get(field.partition("[")[0], {})
+    row = _properties(model).get(field.partition("[")[0], {})
     choices = [row, *row.get("anyOf", [])]
     if "[" in field and "items" in row:
         choices = [row["items"]]
@@ -50,6 +50,12 @@ def rule(model: type[BaseModel], field: str) -> str:
         if words:
             return words + (f" {row['unit']}" if row.get("unit") else "")
     return ""
+
+
+@cache
+def _properties(model: type[BaseModel]) -> Mapping[str, Any]:
+    properties: Mapping[str, Any] = model.model_json_schema()["properties"]
+    return properties
 
 
 def _words(row: Mapping[str, Any]) -> str:
