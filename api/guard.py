@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,6 +29,7 @@ class Guard:
     def __init__(self, app: ASGIApp, allowed_hosts: Callable[[], Iterable[str]]) -> None:
         self._app = app
         self._allowed_hosts = allowed_hosts
+        self._own_names = own_names(socket.gethostname(), _resolver_configuration())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -72,8 +74,7 @@ class Guard:
     def _ours(self, name: str) -> bool:
         if name == "localhost" or name.endswith(".localhost") or self._allowed(name):
             return True
-        own = socket.gethostname().lower()
-        if name in {own, *(own.partition(".")[0] + suffix for suffix in PRIVATE_SUFFIXES)}:
+        if name in self._own_names:
             return True
         try:
             ipaddress.ip_address(name)
@@ -83,6 +84,24 @@ class Guard:
 
     def _allowed(self, name: str) -> bool:
         return name in {each.strip().lower() for each in self._allowed_hosts() if each.strip()}
+
+
+def own_names(hostname: str, resolver: str) -> frozenset[str]:
+    """Names this machine is reached by: with no domain, a private one, or one of its resolver's
+    (`resolver`: the text of resolv.conf)."""
+    label = hostname.lower().partition(".")[0]
+    lines = (line.split() for line in resolver.splitlines())
+    domains = [word for line in lines if line and line[0] in ("search", "domain")
+               for word in line[1:]]  # fmt: skip
+    suffixes = (*PRIVATE_SUFFIXES, *("." + each.strip(".").lower() for each in domains))
+    return frozenset({hostname.lower(), *(label + suffix for suffix in suffixes)})
+
+
+def _resolver_configuration() -> str:
+    try:
+        return Path("/etc/resolv.conf").read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _host(text: str) -> tuple[str, int] | None:

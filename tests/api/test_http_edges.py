@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from aes67_api.guard import MAX_BODY_BYTES
+from aes67_api.guard import MAX_BODY_BYTES, own_names
 from aes67_api.pages import file_in, web_directory
 from sim.http_node import SOURCE, HttpNode, http_node, served
 
@@ -76,6 +76,12 @@ async def test_our_own_pages_and_names_may_write(tmp_path: Path, headers: dict[s
     async with http_node(tmp_path, http_allowed_hosts="studio.example.org, other") as node:
         answer = await node.client.put("/api/source/0", json=SOURCE, headers=headers)
         assert answer.status_code == 200, answer.text
+
+
+def test_names_of_this_machine() -> None:
+    found = own_names("Studio.corp.example", "nameserver 1.2.3.4\nsearch radio.example lan.\n")
+    assert {"studio", "studio.local", "studio.corp.example", "studio.radio.example"} <= found
+    assert "studio.evil.example" not in found
 
 
 async def test_a_body_beyond_measure_is_refused(node: HttpNode) -> None:

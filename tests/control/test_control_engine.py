@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,15 @@ from aes67.shm.layout import SINK_COUNTERS
 from aes67.shm.region import telemetry_views
 from sim.engine_sockets import House, build, tear_down
 from sim.http_node import SINK, SOURCE, HttpNode, http_node
-from sim.waiting import until
+from sim.waiting import until as until_within
+
+COMPILING_SECONDS = 60.0
+"""The clock beside the stand-in is a real one: the first plan may have to compile its kernels."""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so, also where kernels have to be compiled first."""
+    await until_within(condition, COMPILING_SECONDS)
 
 
 @pytest.fixture
