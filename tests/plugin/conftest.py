@@ -8,13 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from plugin.harness import HERE, Mock, build_plugins, short_folder
+from plugin.harness import HERE, Mock, Nursery, build_plugins, short_folder
 
 
 @pytest.fixture(scope="session")
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with both plugins, compiled as for a user but with warnings as errors."""
     return build_plugins(tmp_path_factory.mktemp("plugin"), "-Werror")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nursery() -> Iterator[None]:
+    """Where mock engines come from."""
+    Mock.nursery = Nursery()
+    yield
+    Mock.nursery.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,8 +25,30 @@ ROOT = HERE.parent.parent
 SOURCE = ROOT / "alsa_plugin"
 
 
+class Nursery:
+    """The process that forks mock engines."""
+
+    def __init__(self) -> None:
+        self.orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.process = subprocess.Popen([sys.executable, HERE / "mock_engine.py"], stdin=theirs)
+        theirs.close()
+
+    def fork(self, arguments: Sequence[str]) -> tuple[int, socket.socket]:
+        """A new engine: a descriptor of its process and its control socket."""
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        socket.send_fds(self.orders, [json.dumps(arguments).encode()], [theirs.fileno()])
+        theirs.close()
+        return os.pidfd_open(int(self.orders.recv(64))), control
+
+    def close(self) -> None:
+        self.orders.close()
+        self.process.wait()
+
+
 class Mock:
     """A mock engine in a process of its own, and an environment in which ALSA programs find it."""
+
+    nursery: ClassVar[Nursery]  # set for the session by conftest.py
 
     def __init__(self, folder: Path, *arguments: str, lib_dir: Path | None = None) -> None:
         self.socket = folder / "alsa.sock"
@@ -35,19 +58,16 @@ class Mock:
         self.environment = config.private_environment(
             folder, server=self.socket, lib_dir=lib_dir
         )
-        self.process: subprocess.Popen[str] | None = None
+        self.pidfd = -1
+        self.control: socket.socket | None = None
         self.children: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *arguments: str) -> Mock:
-        command = [sys.executable, str(HERE / "mock_engine.py"), "--socket", str(self.socket)]
-        self.process = subprocess.Popen(
-            [*command, *self.arguments, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n"
+    def start(self) -> Mock:
+        """Start the engine (again)."""
+        words = ["--socket", str(self.socket), *self.arguments]
+        self.pidfd, self.control = self.nursery.fork(words)
+        self.control.settimeout(20)
+        assert self.control.recv(64) == b'"ready"'
         return self
 
     def __enter__(self) -> Mock:
@@ -70,26 +90,25 @@ class Mock:
 
     def kill(self) -> None:
         """As a crash: SIGKILL, the socket's name stays behind."""
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-            for pipe in (self.process.stdin, self.process.stdout):
-                if pipe:
-                    pipe.close()
-            self.process = None
+        if self.control:
+            self.signal(signal.SIGKILL)
+            with contextlib.suppress(ConnectionResetError):
+                while self.control.recv(65536):
+                    pass  # the end comes when the process is gone
+            self.control.close()
+            os.close(self.pidfd)
+            self.control = None
 
     def signal(self, number: signal.Signals) -> None:
-        assert self.process
-        self.process.send_signal(number)
+        """Nothing when it is dead already."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
 
     def do(self, order: str, **arguments: Any) -> Any:
         """One command to the mock and its answer."""
-        assert self.process
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(json.dumps({"do": order} | arguments) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        assert self.control
+        self.control.send(json.dumps({"do": order} | arguments).encode())
+        return json.loads(self.control.recv(1 << 20))
 
     def wait_for(self, condition: Callable[[Any], bool], seconds: float = 10) -> Any:
         """The first statistics that fulfil the condition."""

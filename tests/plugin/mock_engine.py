@@ -1,9 +1,13 @@
 """A scripted engine for tests of the ALSA plugin: real socket, real memory, a clock made to order.
 
-It is a process (so that it can be killed and stopped), started by `harness.Mock`. It serves the
-protocol of `aes67.shm.layout`, loops all playback back into the capture bus `offset` frames later
-and obeys one JSON command a line on stdin, each answered by one JSON line on stdout. It states no
-offset of its own and does no audio but the loop; what it counts, it counts from the memory.
+It is a process (so that it can be killed and stopped). It serves the protocol of
+`aes67.shm.layout`, loops all playback back into the capture bus `offset` frames later and obeys one
+JSON command a message on its control socket, each answered by one. It states no offset of its own
+and does no audio but the loop; what it counts, it counts from the memory.
+
+Started as a program it is the nursery: it forks an engine for each message on its standard input
+(a socket), which carries the arguments and the engine's control socket, and answers with the
+process number. Forking costs milliseconds, starting Python and numpy some hundred.
 """
 
 from __future__ import annotations
@@ -13,9 +17,10 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import socket
-import sys
 import time
+import traceback
 from typing import Any
 
 import numpy as np
@@ -31,14 +36,25 @@ def frame_of(media_ns: int, rate: int) -> int:
     return media_ns // NS * rate + media_ns % NS * rate // NS
 
 
+def simultaneous() -> tuple[int, int]:
+    """CLOCK_MONOTONIC_RAW and CLOCK_REALTIME of one instant: the closest of some readings."""
+    readings = []
+    for _ in range(9):
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        real = time.time_ns()
+        after = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        readings.append((after - before, (before + after) // 2, real))
+    return min(readings)[1:]
+
+
 class Clock:
-    """The clock page and the media time it states."""
+    """The clock page and the media time it states (0: TAI)."""
 
     def __init__(self, media_ns: int, speed: float, generation: int) -> None:
         self.region = region.create("mock-clock", layout.PAGE_BYTES, read_only_for_others=True)
         self.page = self.region.view(layout.CLOCK)[0]
-        self.raw_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
-        self.media_ns = media_ns
+        self.raw_ns, real_ns = simultaneous()
+        self.media_ns = media_ns or real_ns + 37 * NS
         self.rate_q40 = round((speed - 1) * UNIT)
         self.page["magic"] = layout.CLOCK_MAGIC
         self.page["major"] = layout.VERSION_MAJOR
@@ -154,7 +170,8 @@ class Client:
 class Engine:
     """Sockets, tick and commands."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(self, arguments: argparse.Namespace, control: socket.socket) -> None:
+        self.order_socket = control
         self.rate = arguments.rate
         self.rates = [arguments.rate, *arguments.more_rates]
         self.channels = arguments.channels
@@ -163,8 +180,7 @@ class Engine:
         self.answers = True
         self.bus_runs = True
         self.generation = time.time_ns()
-        media = arguments.media_ns or time.time_ns() + 37 * NS
-        self.clock = Clock(media, arguments.speed, self.generation)
+        self.clock = Clock(arguments.media_ns, arguments.speed, self.generation)
         self.make_bus()
         self.clients: list[Client] = []
         self.streams_made = 0
@@ -175,7 +191,7 @@ class Engine:
         self.listener.bind(arguments.socket)
         self.listener.listen(64)
         self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
-        self.selector.register(sys.stdin, selectors.EVENT_READ, self.command)
+        self.selector.register(control, selectors.EVENT_READ, self.command)
 
     def make_bus(self) -> None:
         self.frames = layout.bus_frames_for(self.rate)
@@ -331,12 +347,12 @@ class Engine:
     # commands
 
     def command(self) -> None:
-        text = sys.stdin.readline()
+        text = self.order_socket.recv(65536)
         if not text:
-            sys.exit(0)
+            os._exit(0)
         order = json.loads(text)
         answer = getattr(self, f"do_{order.pop('do')}")(**order)
-        print(json.dumps(answer), flush=True)
+        self.order_socket.send(json.dumps(answer).encode())
 
     def do_clock(self, **change: Any) -> None:
         self.clock.change(**change)
@@ -388,7 +404,7 @@ class Engine:
         }
 
     def run(self) -> None:
-        print("ready", flush=True)
+        self.order_socket.send(b'"ready"')
         due = time.monotonic()
         while True:
             for key, _ in self.selector.select(max(0.0, due - time.monotonic())):
@@ -404,7 +420,7 @@ def _plain(value: Any) -> Any:
     return int(value)
 
 
-def main() -> None:
+def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--socket", required=True)
     parser.add_argument("--rate", type=int, default=48000)
@@ -413,7 +429,27 @@ def main() -> None:
     parser.add_argument("--speed", type=float, default=1)
     parser.add_argument("--media-ns", type=int, default=0)
     parser.add_argument("--caps", default="{}")
-    Engine(parser.parse_args()).run()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """The nursery."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children need no wait
+    orders = socket.socket(fileno=0)
+    while True:
+        text, descriptors, _, _ = socket.recv_fds(orders, 65536, 1)
+        if not text:
+            return
+        child = os.fork()
+        if child == 0:
+            orders.close()
+            try:
+                Engine(parse(json.loads(text)), socket.socket(fileno=descriptors[0])).run()
+            finally:
+                traceback.print_exc()
+                os._exit(1)
+        os.close(descriptors[0])
+        orders.send(str(child).encode())
 
 
 if __name__ == "__main__":
