@@ -21,6 +21,7 @@ ABOVE_ENGINE = {
     "media",
     "config",
     "session",
+    "discovery",
     "services",
 }
 
@@ -40,7 +41,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
     "config": ({"errors"}, {"pydantic"}),
     "session": ({"errors", "wire", "config", "shm"}, {"pydantic", "numpy"}),
-    "services": (ABOVE_ENGINE, {"numpy"}),
+    "discovery": ({"errors", "wire", "session"}, set()),
+    "services": (ABOVE_ENGINE, {"numpy", "zeroconf"}),
     "control": (ABOVE_ENGINE, {"numpy"}),
     "daemon": ({"errors"}, set()),
     "client": ({"errors"}, set()),
@@ -53,7 +55,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
 }
 
-PURE = {"errors", "wire", "clock", "ptp", "media", "config", "session"}
+PURE = {"errors", "wire", "clock", "ptp", "media", "config", "session", "discovery"}
 """Packages without effects, but for the files named in IMPURE."""
 IMPURE = {"session/store.py"}
 EFFECTS = {

@@ -1,0 +1,301 @@
+"""The list of remote sources: what SAP datagrams and mDNS say there is; no socket, no clock.
+
+RFC 2974 names a session by announcer and 16-bit hash. Hashes collide (one set of 64 sources in
+fifteen) and some senders always write 0, so here a session is named by announcer, hash and the o=
+line without its version, and where the hash is 0 also by its name. A description that changes under
+the same name replaces the old one; one with a larger version under another hash supersedes it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from aes67.discovery.remote import SECOND_NS, RemoteSource, mdns_id, readable, sap_id
+from aes67.errors import WireError
+from aes67.wire import sap, sdp
+from aes67.wire.sdp_fields import read_origin
+
+MAX_SOURCES = 1024
+MAX_OF_ONE_SENDER = 256
+MAX_SDP_BYTES = 16_384
+PERIODS = 10
+"""A source not heard of for this many of its periods is gone (RFC 2974, 4)."""
+DEFAULT_PERIOD_S = 300
+LEAST_S, MOST_S = 60, 86_400
+"""Bounds of the time after which a source is gone, in seconds."""
+UNMEASURED_S = 3_600
+"""The least such time (RFC 2974, 4) as long as it was heard only once."""
+DUPLICATE_NS = SECOND_NS // 2
+"""Closer than this are copies of one announcement, from two interfaces or two groups."""
+
+OriginKey = tuple[str, ...]
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A source was found, has another description, or is gone."""
+
+    what: Literal["found", "changed", "lost"]
+    source: RemoteSource
+
+
+@dataclass
+class _Entry:
+    source: RemoteSource
+    sender: str
+    message_hash: int = 0
+    gap_ns: int = 0
+    """Between two announcements, 0 as long as one was heard."""
+
+    @property
+    def origin_key(self) -> OriginKey:
+        origin = self.source.description.origin
+        return origin.key if origin else ()
+
+    @property
+    def version(self) -> int:
+        origin = self.source.description.origin
+        return origin.version if origin else 0
+
+
+class Browser:
+    """Remote sources. `period_s`: the period taken for a source heard once, 0 for the usual one."""
+
+    def __init__(self, period_s: int = 0) -> None:
+        self.period_s = period_s
+        self.counters: Counter[str] = Counter()
+        """Datagrams: received, malformed, refused (no room), foreign (no session description)."""
+        self._entries: dict[Key, _Entry] = {}
+        self._ids: set[str] = set()
+        self._changes: list[Change] = []
+
+    @property
+    def announced_bytes(self) -> int:
+        """Size of all descriptions announced by SAP now."""
+        entries = self._entries.values()
+        return sum(len(each.source.sdp) + 24 for each in entries if each.source.kind == "SAP")
+
+    def sources(self) -> list[RemoteSource]:
+        """All of them, by name."""
+        found = (each.source for each in self._entries.values())
+        return sorted(found, key=lambda each: (each.name, each.id))
+
+    def changes(self) -> list[Change]:
+        """What has changed since the last call."""
+        changes, self._changes = self._changes, []
+        return changes
+
+    # SAP
+
+    def receive(self, data: bytes, sender: str, now_ns: int) -> None:
+        """A datagram from the address `sender`; whatever is in it, this does not raise."""
+        self.counters["received"] += 1
+        try:
+            message = sap.parse(data)
+            if message.payload_type and message.payload_type.strip().lower() != sap.SDP_TYPE:
+                self.counters["foreign"] += 1
+            elif message.deletion:
+                self._delete(message, sender)
+            else:
+                self._announce(message, sender, now_ns)
+        except WireError:
+            self.counters["malformed"] += 1
+
+    def _announce(self, message: sap.SapMessage, sender: str, now_ns: int) -> None:
+        text = readable(message.payload)
+        if len(message.payload) > MAX_SDP_BYTES:
+            raise WireError("session description longer than what is kept")
+        description = sdp.parse(text)
+        key = _sap_key(message, description)
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._heard_again(entry, text, description, now_ns)
+            entry.sender = sender
+        elif self._has_room(sender):
+            source = RemoteSource(
+                kind="SAP",
+                id=self._new_id(sap_id(message.origin, message.message_hash)),
+                name=description.name,
+                domain="",
+                address=message.origin,
+                sdp=text,
+                description=description,
+                seen_ns=now_ns,
+                period_s=self.period_s or DEFAULT_PERIOD_S,
+            )
+            self._add(key, _Entry(source, sender, message.message_hash))
+        else:
+            self.counters["refused"] += 1
+            return
+        self._supersede(key, message.origin)
+
+    def _heard_again(
+        self, entry: _Entry, text: str, description: sdp.SessionDescription, now_ns: int
+    ) -> None:
+        gap = now_ns - entry.source.seen_ns
+        changed = text != entry.source.sdp
+        if gap < DUPLICATE_NS and not changed:
+            return
+        if not changed:
+            # A lost announcement doubles the gap, several sent at a change shorten it.
+            entry.gap_ns = gap if gap > entry.gap_ns else (3 * entry.gap_ns + gap) // 4
+        period = self.period_s or DEFAULT_PERIOD_S
+        if entry.gap_ns:
+            period = max(1, round(entry.gap_ns / SECOND_NS))
+        entry.source = replace(
+            entry.source,
+            name=description.name,
+            sdp=text,
+            description=description,
+            seen_ns=now_ns,
+            period_s=period,
+        )
+        if changed:
+            self._changes.append(Change("changed", entry.source))
+
+    def _supersede(self, key: Key, origin: str) -> None:
+        """Drop older versions of the same session under other hashes: their deletion got lost."""
+        entry = self._entries[key]
+        if not entry.origin_key:
+            return
+        for other, older in list(self._entries.items()):
+            same = other != key and older.source.address == origin and older.source.kind == "SAP"
+            same = same and older.origin_key == entry.origin_key
+            if entry.message_hash == 0:
+                same = same and older.source.name == entry.source.name
+            if same and older.version < entry.version:
+                self._remove(other)
+
+    def _delete(self, message: sap.SapMessage, sender: str) -> None:
+        origin_key, name = _named_by(message.payload)
+        found = []
+        for key, entry in self._entries.items():
+            if entry.source.kind != "SAP" or entry.source.address != message.origin:
+                continue
+            if entry.message_hash != message.message_hash:
+                continue
+            if origin_key and entry.origin_key != origin_key:
+                continue
+            if message.message_hash == 0 and name is not None and entry.source.name != name:
+                continue
+            found.append(key)
+        if len(found) != 1:
+            return  # unknown, or it could be any of several: those that are over expire
+        if sender not in (self._entries[found[0]].sender, message.origin):
+            self.counters["foreign"] += 1
+            return
+        self._remove(found[0])
+
+    # mDNS
+
+    def found(self, name: str, domain: str, address: str, text: str, now_ns: int) -> None:
+        """A service instance was described, for the first time or anew.
+
+        Raises:
+            WireError: the description cannot be read, or is too long.
+        """
+        if len(text) > MAX_SDP_BYTES:
+            raise WireError("session description longer than what is kept")
+        description = sdp.parse(text)
+        key = ("mDNS", name, domain)
+        before = self._entries.get(key)
+        if before is None and not self._has_room(address):
+            self.counters["refused"] += 1
+            return
+        if before is not None:
+            self._ids.discard(before.source.id)
+        source = RemoteSource(
+            kind="mDNS",
+            id=self._new_id(mdns_id(text)),
+            name=name,
+            domain=domain,
+            address=address,
+            sdp=text,
+            description=description,
+            seen_ns=now_ns,
+        )
+        if before is None:
+            self._add(key, _Entry(source, address))
+        else:
+            changed = before.source.sdp != text
+            before.source, before.sender = source, address
+            if changed:
+                self._changes.append(Change("changed", source))
+
+    def lost(self, name: str, domain: str) -> None:
+        """A service instance is gone."""
+        if ("mDNS", name, domain) in self._entries:
+            self._remove(("mDNS", name, domain))
+
+    def forget(self, kind: Literal["SAP", "mDNS"]) -> None:
+        """Everything found in one way is gone, since that way is closed."""
+        for key in [key for key, each in self._entries.items() if each.source.kind == kind]:
+            self._remove(key)
+
+    # time
+
+    def handle_timer(self, now_ns: int) -> None:
+        """Drop what has not been heard of for too long."""
+        for key, expiry in list(self._expiries()):
+            if now_ns >= expiry:
+                self._remove(key)
+
+    def next_deadline(self) -> int | None:
+        """When the next source is gone if it stays silent; None without SAP sources."""
+        return min((expiry for _, expiry in self._expiries()), default=None)
+
+    def _expiries(self) -> Iterator[tuple[Key, int]]:
+        usual = self.period_s or DEFAULT_PERIOD_S
+        for key, entry in self._entries.items():
+            if entry.source.kind == "SAP":
+                seconds = PERIODS * max(entry.source.period_s, usual)
+                least = LEAST_S if entry.gap_ns else UNMEASURED_S
+                seconds = min(max(seconds, least), MOST_S)
+                yield key, entry.source.seen_ns + seconds * SECOND_NS
+
+    # the list
+
+    def _has_room(self, sender: str) -> bool:
+        if len(self._entries) >= MAX_SOURCES:
+            return False
+        return sum(each.sender == sender for each in self._entries.values()) < MAX_OF_ONE_SENDER
+
+    def _new_id(self, wanted: str) -> str:
+        number, found = 1, wanted
+        while found in self._ids:
+            number += 1
+            found = f"{wanted}.{number}"
+        self._ids.add(found)
+        return found
+
+    def _add(self, key: Key, entry: _Entry) -> None:
+        self._entries[key] = entry
+        self._changes.append(Change("found", entry.source))
+
+    def _remove(self, key: Key) -> None:
+        entry = self._entries.pop(key)
+        self._ids.discard(entry.source.id)
+        self._changes.append(Change("lost", entry.source))
+
+
+def _sap_key(message: sap.SapMessage, description: sdp.SessionDescription) -> Key:
+    origin = description.origin.key if description.origin else ()
+    name = (description.name,) if message.message_hash == 0 else ()
+    return ("SAP", message.origin, str(message.message_hash), *origin, *name)
+
+
+def _named_by(payload: bytes) -> tuple[OriginKey, str | None]:
+    """What a deletion says of its session: the o= line without version and the name, if it does."""
+    key: OriginKey = ()
+    name = None
+    for line in readable(payload).splitlines():
+        if line.startswith("o=") and not key:
+            origin = read_origin(line[2:].strip(), 1)
+            key = origin.key if origin else ()
+        elif line.startswith("s=") and name is None:
+            name = line[2:].strip()
+    return key, name
