@@ -148,6 +148,22 @@ static int64_t limit_to_bus(struct pcm *pcm, int64_t position)
 	return done - pcm->anchor;
 }
 
+/*
+ * When an engine that was late goes on, or is given up, frames come all at once that nobody could
+ * have read before. For an application that waited for them that is no overrun: they are handed
+ * to it as it reads, up to a buffer at a time, until it is level with the clock again.
+ */
+static int64_t catch_up(struct pcm *pcm, int64_t position, int64_t clock)
+{
+	int64_t limit = pcm->appl + (int64_t)pcm->stop_threshold - 1;
+
+	if (position < clock && position - pcm->appl < pcm->avail_min)
+		pcm->is_behind = true;
+	else if (position == clock && position <= limit)
+		pcm->is_behind = false;
+	return pcm->is_behind && stops_at_xrun(pcm) && position > limit ? limit : position;
+}
+
 /* Has the engine taken everything that was written? */
 static bool is_drained(const struct pcm *pcm)
 {
@@ -162,10 +178,13 @@ static bool is_drained(const struct pcm *pcm)
 
 static void move(struct pcm *pcm, int64_t now)
 {
-	int64_t position = media_frame(pcm, now) - pcm->anchor;
+	int64_t clock = media_frame(pcm, now) - pcm->anchor;
+	int64_t position = clock;
 
 	if (pcm->is_capture && pcm->life == PCM_ATTACHED)
-		position = limit_to_bus(pcm, position);
+		position = limit_to_bus(pcm, clock);
+	if (pcm->is_capture)
+		position = catch_up(pcm, position, clock);
 	pcm->exact = position;
 	if (pcm->has_xrun)
 		return;
@@ -199,6 +218,7 @@ void motion_start(struct pcm *pcm, int64_t now)
 	pcm->state = SND_PCM_STATE_RUNNING;
 	pcm->has_xrun = false;
 	pcm->lag_ns = 0;
+	pcm->is_behind = false;
 	set_anchor(pcm, clock_grid_frame(media, pcm->link.caps.grid_ns, pcm->rate));
 	pcm->exact = pcm->hw;
 	motion_publish(pcm, AES67_RUN_RUNNING);

@@ -91,6 +91,7 @@ struct pcm {
 	int64_t written; /* playback: highest position ever written */
 	int64_t published; /* appl, as the engine sees it */
 	int64_t lag_ns; /* capture: heartbeat at which the bus was first seen lagging; 0: not */
+	bool is_behind; /* capture: a late or lost engine has kept frames back */
 	bool has_xrun; /* stopped by an xrun that alsa-lib has not been told of yet */
 
 	/* wake-up */
