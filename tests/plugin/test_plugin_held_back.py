@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 import time
 
-from plugin.harness import Mock
-
 from aes67.shm import layout
+from plugin.harness import Mock
 
 
 def record(mock: Mock, *extra: str) -> subprocess.Popen[bytes]:
