@@ -83,7 +83,7 @@ def sink_row(row: dict[str, Any]) -> tuple[object, ...]:
     flags, counters = row.get("flags") or {}, row.get("counters") or {}
     word = "no packets"
     if flags.get("receiving_rtp_packet"):
-        word = "silence" if flags.get("muted") else "audio"
+        word = "silence" if counters.get("muted", flags.get("muted")) else "audio"
     return (
         row["id"], row["name"], word, row.get("timing"), counters.get("packets"),
         counters.get("lost"), counters.get("late"), counters.get("silent_frames"), row.get("note"),

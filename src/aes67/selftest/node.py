@@ -139,7 +139,7 @@ class Node(AbstractContextManager["Node"]):
 
         def receiving() -> bool:
             rows = self.status()["sinks"]
-            return sum(bool(row["counters"]["packets"]) for row in rows) >= sinks
+            return sum(bool(row["counters"].get("packets")) for row in rows) >= sinks
 
         self.wait(f"packets for {sinks} sink(s)", receiving)
 
