@@ -47,7 +47,7 @@ def test_a_source_and_a_sink_become_rows_and_a_message() -> None:
     )
     sources, sinks = rows_of(made)
     assert made.message == {
-        "type": "plan", "rate": 48000, "tick_frames": 12, "device_channels": 512,
+        "type": "plan", "rate": 48000, "tick_frames": 48, "device_channels": 512,
         "rate_follows_app": False, "playback_delay_frames": 0,
         "sockets": [{"interface": "eth0", "port": 5004}],
         "memberships": [{"interface": "eth0", "group": "239.5.0.1", "source": None}],
@@ -107,10 +107,17 @@ def test_no_row_points_outside(sources: list[Any], sinks: list[Any], rate: int) 
     assert len(owned) == len(set(owned)), "a device channel has two owners"
 
 
-@given(st.sampled_from(RATES), st.lists(st.integers(1, 1460), max_size=8))
-def test_the_tick_divides_all_packets_where_it_can(rate: int, lengths: list[int]) -> None:
-    tick = tick_frames(rate, tuple(lengths))
-    least, most = -(-rate // 8000), rate // 4000
+@given(
+    st.sampled_from(RATES),
+    st.lists(st.integers(1, 1460), max_size=8),
+    st.lists(st.integers(-2000, 100_000), max_size=4),
+)
+def test_the_tick_divides_all_packets_where_it_can(
+    rate: int, lengths: list[int], spare: list[int]
+) -> None:
+    tick = tick_frames(rate, tuple(lengths), tuple(spare))
+    least, most = -(-rate // 8000), 48 * speed_factor(rate)
+    most = max(least, min([most, *(each // 3 for each in spare)]))
     assert least <= tick <= most
     dividing = [t for t in range(least, most + 1) if all(length % t == 0 for length in lengths)]
     if dividing:
@@ -122,13 +129,21 @@ def test_the_tick_divides_all_packets_where_it_can(rate: int, lengths: list[int]
 @pytest.mark.parametrize(
     ("rate", "lengths", "tick"),
     [
-        (48000, (), 12), (48000, (48,), 12), (48000, (6,), 6), (48000, (16,), 8),
-        (48000, (48, 16), 8), (48000, (192,), 12), (96000, (96,), 24), (44100, (48,), 8),
-        (48000, (47,), 6), (48000, (48, 47), 6), (44100, (), 11),
+        (48000, (), 48), (48000, (48,), 48), (48000, (6,), 6), (48000, (16,), 16),
+        (48000, (48, 16), 16), (48000, (192,), 48), (96000, (96,), 96), (44100, (48,), 48),
+        (48000, (47,), 47), (48000, (48, 47), 6), (44100, (), 48), (48000, (53,), 6),
     ],
 )  # fmt: skip
 def test_ticks_of_known_packet_times(rate: int, lengths: tuple[int, ...], tick: int) -> None:
     assert tick_frames(rate, lengths) == tick
+
+
+@pytest.mark.parametrize(
+    ("delay", "tick"), [(576, 48), (192, 48), (191, 24), (84, 12), (83, 8), (66, 6), (48, 6)]
+)
+def test_a_sink_that_cannot_wait_makes_the_tick_shorter(delay: int, tick: int) -> None:
+    made = plan(state(sources=[source(3)], sinks=[sink(7, sdp_of(), delay=delay)]))
+    assert made.message["tick_frames"] == tick
 
 
 @given(st.lists(SOURCES, min_size=1, max_size=3), SOURCES, st.lists(SINKS, max_size=3), SINKS)

@@ -29,8 +29,12 @@ from aes67.shm.layout import MAX_SOCKETS
 from aes67.wire.sdp_media import Leg
 
 UNICAST_TTL = 64
-TICK_MOST_NS = 250_000
+TICK_MOST_FRAMES = 48
+"""At 1 FS, more at a multiple of it: 1 ms. Each tick costs a wake-up, dear on virtual machines."""
 TICK_LEAST_NS = 125_000
+TICKS_OF_DELAY = 3
+"""A sink's delay is a packet and this many ticks: one until it is collected, one until the bus is
+made final, one for a tick that comes late."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,9 @@ def plan(state: State) -> Plan:
         message={
             "type": "plan",
             "rate": state.rate,
-            "tick_frames": tick_frames(state.rate, _packet_lengths(sources, sinks)),
+            "tick_frames": tick_frames(
+                state.rate, _packet_lengths(sources, sinks), _spare_delays(sinks, state.rate)
+            ),
             "device_channels": state.config.device_channels,
             "rate_follows_app": state.config.rate_follows_app,
             "playback_delay_frames": state.config.playout_delay * speed_factor(state.rate),
@@ -108,14 +114,22 @@ def speed_factor(rate: int) -> int:
     return 1 if rate <= 48_000 else 2 if rate <= 96_000 else 4 if rate <= 192_000 else 8
 
 
-def tick_frames(rate: int, packet_lengths: tuple[int, ...]) -> int:
-    """Frames between two ticks: a divisor of all packet lengths from 125 to 250 us if there is one.
+def tick_frames(
+    rate: int, packet_lengths: tuple[int, ...], spare_delays: tuple[int, ...] = ()
+) -> int:
+    """Frames between two ticks: if there is one, a divisor of all packet lengths, 125 us to 1 ms.
 
-    Without streams 250 us. Lengths with no such divisor (a prime number of frames, or lengths that
-    have next to nothing in common) get the finest grid: packets then leave up to 125 us late.
+    The largest that leaves every sink its TICKS_OF_DELAY; 1 ms without streams. Lengths with no
+    such divisor (a prime number of frames, or lengths that have next to nothing in common) get the
+    finest grid: packets then leave up to 125 us late.
+
+    Args:
+        spare_delays: by how many frames the delay of each sink exceeds its packet.
     """
     least = -(-rate * TICK_LEAST_NS // 10**9)
-    most = rate * TICK_MOST_NS // 10**9
+    most = TICK_MOST_FRAMES * speed_factor(rate)
+    for spare in spare_delays:
+        most = min(most, max(spare // TICKS_OF_DELAY, least))
     if not packet_lengths:
         return most
     common = gcd(*packet_lengths)
@@ -278,3 +292,12 @@ def _packet_lengths(
     sent = [each.source.max_samples_per_packet for each in sources.values() if each.enabled]
     received = [each.stream.frames_per_packet for each in sinks.values() if each.enabled]
     return tuple(sorted({each for each in sent + received if each}))
+
+
+def _spare_delays(sinks: Mapping[int, SinkEntry], rate: int) -> tuple[int, ...]:
+    """What each enabled sink's delay leaves beyond a packet (one of unknown length: of 1 ms)."""
+    return tuple(
+        each.sink.delay - (each.stream.frames_per_packet or TICK_MOST_FRAMES * speed_factor(rate))
+        for each in sinks.values()
+        if each.enabled
+    )
