@@ -103,8 +103,8 @@ def test_it_locks_half_a_second_after_the_master_qualifies(
         world.slave()
         world.run(6)
         qualified = 0.1 + 2.0**log_announce
-        # at 1 Sync/s the third Sync, 2 s after the first, is the one that settles it
-        third = 0.2 if log_sync == 0 else 0.0
+        # at 1 Sync/s nothing is settled before the third, 2 s after the first
+        third = 0.45 if log_sync == 0 else 0.0
         assert world.first("locked") <= max(qualified + 0.5, 0.06 + 2.0 + third)
         assert np.abs(world.since(world.first("locked"))).max() < 5_000
 
@@ -133,6 +133,36 @@ def test_a_sine_of_half_a_microsecond_is_followed() -> None:
         world.slave()
         world.run(150)
         assert world.rms(60) < 200
+
+
+class Pulled(Oscillator):
+    """From the 60th second on 5 ppm faster: a master that finds its own reference."""
+
+    def at(self, true_ns: int) -> int:
+        return super().at(true_ns) + max(0, true_ns - 60 * NS) * 5 // 1_000_000
+
+
+@pytest.mark.parametrize(("noise", "rms_ns"), [(quiet, 600), (software, 2_000)])
+def test_a_rate_that_changes_by_5_ppm_at_once_is_followed(noise: Delay, rms_ns: int) -> None:
+    for seed in SEEDS:
+        world = World(seed)
+        Master(world, law=Pulled(ppm=30, walk=1.0, start_ns=EPOCH), down=noise, up=noise).start()
+        world.slave()
+        world.run(100)
+        assert np.abs(world.since(60)).max() < 20_000
+        assert world.rms(70) < rms_ns
+        assert [s for _, s in world.states] == ["unlocked", "locking", "locked"]
+
+
+def test_a_crystal_whose_temperature_changes_is_followed_and_3_sigma_says_so() -> None:
+    """2 ppm to and fro in ten minutes."""
+    for seed in SEEDS:
+        world = World(seed)
+        Master(world, law=Oscillator(ppm=30, sine=(2e5, 600.0), start_ns=EPOCH)).start()
+        clock = world.slave()
+        world.run(200)
+        assert world.rms(60) < 250
+        assert abs(world.error()) < clock.mapping.uncertainty_ns < 5_000
 
 
 def test_a_step_of_300_us_is_estimated_in_2_s_and_slewed_without_a_new_epoch() -> None:

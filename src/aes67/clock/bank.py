@@ -1,4 +1,4 @@
-"""Three filters side by side that differ in how restless they take the oscillator to be.
+"""Four filters side by side that differ in how restless they take the oscillator to be.
 
 With software timestamps one value serves all; with hardware timestamps the measurements are good
 enough to tell a calm oscillator from a restless one, and worth it. Each filter is weighted by its
@@ -15,12 +15,19 @@ from aes67.clock import kalman as k
 from aes67.clock.kalman import FloatArray, IntArray
 from aes67.jit import kernel
 
-FREQUENCY_WALKS = (1.0, 10.0, 100.0)
-"""ns^2/s^3; 1e-18, 1e-17 and 1e-16 s^2/s^3."""
-FILTERS = 3
+FREQUENCY_WALKS = (1.0, 10.0, 100.0, 10_000.0)
+"""ns^2/s^3; 1e-18 to 1e-16 s^2/s^3, and 1e-14 for a crystal whose temperature changes, or a master
+that is being pulled to its own reference."""
+PRIOR_EVIDENCE = (0.0, 0.0, 0.0, -20.0)
+"""The last one has to be proved: it makes holdover short."""
+FILTERS = 4
 MIDDLE = 1
 TEMPER = 0.3
 FORGET = 0.998
+EVIDENCE_GAP = 30.0
+"""No filter falls further behind, so that one which has become right is heard within seconds."""
+NEGLIGIBLE = 1e-3
+"""A weight below this counts as none: a hopeless filter may be wrong by any amount."""
 RHO_LIMIT = 8.0
 """One measurement says no more than this against a filter."""
 
@@ -47,10 +54,20 @@ def update(
     results = np.zeros(FILTERS, np.int64)
     for i in range(FILTERS):
         results[i] = k.update(ints[i], floats[i], direction, raw_ns, master_ns, fraction)
-        if results[i] == k.USED:
+        if results[i] != k.REJECTED:
             surprise = _surprise(floats[i][k.RESIDUAL], floats[i][k.SPREAD])
             evidence[i] = evidence[i] * FORGET - surprise
-    return int(results[likeliest(evidence)])
+    best = likeliest(evidence)
+    for i in range(FILTERS):
+        evidence[i] = max(evidence[i], evidence[best] - EVIDENCE_GAP)
+        # whether there was a step is for the likeliest alone to say; where another filter sees
+        # one, it is the filter that was wrong
+        if i != best and (results[best] == k.STEPPED or results[i] == k.STEPPED):
+            walk = floats[i][k.WALK]
+            ints[i] = ints[best]
+            floats[i] = floats[best]
+            floats[i][k.WALK] = walk
+    return int(results[best])
 
 
 @kernel
@@ -73,6 +90,8 @@ def mix(
     total = 0.0
     for i in range(FILTERS):
         weights[i] = np.exp(TEMPER * (evidence[i] - best))
+        if weights[i] < NEGLIGIBLE:
+            weights[i] = 0.0
         total += weights[i]
     offsets = np.empty(FILTERS, np.float64)
     out[:] = 0.0

@@ -20,7 +20,7 @@ class Estimator:
         self._ints = np.zeros((bank.FILTERS, k.INTS), np.int64)
         self._floats = np.zeros((bank.FILTERS, k.FLOATS), np.float64)
         self._floats[:, k.WALK] = bank.FREQUENCY_WALKS
-        self._evidence = np.zeros(bank.FILTERS, np.float64)
+        self._evidence = np.array(bank.PRIOR_EVIDENCE, np.float64)
         self._mixed = np.zeros(bank.MIXED, np.float64)
 
     def add(self, measurement: Measurement) -> bool:
@@ -122,7 +122,7 @@ class Estimator:
 
     @property
     def restlessness(self) -> int:
-        """Which filter of the bank the measurements speak for: 0 calm, 1, 2 restless."""
+        """Which filter of the bank the measurements speak for: 0 calm, 3 restless."""
         return int(bank.likeliest(self._evidence))
 
     def _mix(self, raw_ns: int) -> None:

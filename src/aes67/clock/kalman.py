@@ -36,6 +36,7 @@ STEP_RUN = 6
 STEP_RUN_ANY = 24
 """Huge residuals in a row that are taken for one even when they do not."""
 STEP_FLOOR_NS = 1_000.0
+STEPS_APART_S = 10.0
 PRIOR_FREQUENCY_NS = 100_000.0
 """Standard deviation of the frequency before the second measurement: 100 ppm."""
 PRIOR_DELAY_NS = 1_000_000.0
@@ -59,6 +60,8 @@ RUN_SYNC = 9
 RUN_DELAY = 10
 VERIFY = 11
 """A step was seen in Syncs alone: the next Delay_Resp says whether it was the path's."""
+STEP_RAW = 13
+"""Instant of the newest step."""
 REPLAYED = 12
 """1: the start is over, measurements are used once."""
 SYNC_RING = 16
@@ -311,7 +314,7 @@ def _agreement(residuals: FloatArray, count: int) -> tuple[float, bool]:
 def _restart(
     ints: IntArray, floats: FloatArray, sync_step: float, delay_step: float, sigma: float
 ) -> None:
-    """Put offset and delay where the runs say they are now; the frequency stays."""
+    """Put offset and delay where the runs say they are now; the frequency stays, at first."""
     floats[LAST_STEP] = (sync_step + delay_step) / 2.0
     floats[LAST_STEP_DELAY] = (delay_step - sync_step) / 2.0
     floats[OFFSET] += floats[LAST_STEP]
@@ -319,6 +322,12 @@ def _restart(
     variance = sigma * sigma
     floats[P00] += variance
     floats[P22] += variance
+    # steps that follow each other are a rate that has changed
+    since = float(ints[RAW] - ints[STEP_RAW]) * 1e-9
+    if ints[STEPS] > 0 and since < STEPS_APART_S:
+        rate = floats[LAST_STEP] / max(since, 0.1)
+        floats[P11] += rate * rate
+    ints[STEP_RAW] = ints[RAW]
     ints[RUN_SYNC] = 0
     ints[RUN_DELAY] = 0
     ints[STEPS] += 1
