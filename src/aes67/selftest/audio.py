@@ -101,15 +101,15 @@ def losses(status: dict[str, Any]) -> dict[str, int]:
     return found
 
 
-def set_up(node: Node, wanted: Case, delay_frames: int) -> float:
+def set_up(node: Node, wanted: Case, delay_frames: int, name: str = "selftest") -> float:
     """Create the streams of a case and wait until they flow; seconds until the clock locked."""
     begun = time.monotonic()
     node.wait_locked()
     lock_s = time.monotonic() - begun
     for index in range(wanted.streams):
-        node.client.put(f"/api/v1/sources/{index}", source(wanted, index))
+        node.client.put(f"/api/v1/sources/{index}", source(wanted, index, name))
         sdp = str(node.client.get(f"/api/source/sdp/{index}"))
-        node.client.put(f"/api/v1/sinks/{index}", sink(wanted, index, sdp, delay_frames))
+        node.client.put(f"/api/v1/sinks/{index}", sink(wanted, index, sdp, delay_frames, name))
     node.wait_receiving(wanted.streams)
     time.sleep(0.3)  # let the latched flags and counters of the set-up settle
     return lock_s
@@ -197,17 +197,29 @@ def report(outcome: Outcome, where: str) -> str:
     return "\n".join(lines)
 
 
-def run(arguments: argparse.Namespace, where: str) -> int:
-    """The self-test proper, already in its place."""
-    wanted = case(
+def wanted_case(arguments: argparse.Namespace) -> Case:
+    """The case the options name; Refused when there is none such."""
+    return case(
         arguments.format, arguments.rate, arguments.channels, arguments.codec,
         arguments.packet_time, arguments.sources,
     )  # fmt: skip
+
+
+def check(arguments: argparse.Namespace) -> tuple[Case, Clients]:
+    """What the options ask for; Refused when it cannot be."""
+    wanted = wanted_case(arguments)
     if not 0.1 <= arguments.duration <= 86400:
         raise Refused("duration", arguments.duration, "0.1 to 86400 seconds")
     require_programs("aplay", "arecord")
     period = arguments.period or wanted.rate // 100
-    clients = Clients(arguments.device, period, arguments.buffer or 4 * period, arguments.mmap)
+    buffer = arguments.buffer or 4 * period
+    if not 2 <= 2 * period <= buffer <= 4 * wanted.rate:
+        raise Refused("buffer", buffer, "at least two periods, at most 4 seconds")
+    return wanted, Clients(arguments.device, period, buffer, arguments.mmap)
+
+
+def run(arguments: argparse.Namespace, wanted: Case, clients: Clients, where: str) -> int:
+    """The self-test proper, already in its place."""
     delay = arguments.delay or wanted.relaxed_delay()
     with ExitStack() as stack:
         if arguments.ptp4l:
@@ -226,7 +238,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_args(given)
     try:
-        return run(arguments, place.enter("aes67.selftest.audio", given))
+        wanted, clients = check(arguments)
+        return run(arguments, wanted, clients, place.enter("aes67.selftest.audio", given))
     except Aes67Error as problem:
         print(f"{parser().prog}: {problem}", file=sys.stderr)
         return CANNOT_RUN

@@ -31,10 +31,11 @@ from aes67.selftest.audio import (
     losses,
     set_up,
     settings_for,
+    wanted_case,
 )
 from aes67.selftest.master import Master
 from aes67.selftest.node import Node
-from aes67.selftest.plan import Case, case
+from aes67.selftest.plan import Case
 from aes67.selftest.progress import Progress
 from aes67.selftest.samples import SampleFormat, Samples, decode, encode
 from aes67.selftest.tags import Latency, floor_ms, numbers_of, summary, tagged
@@ -246,20 +247,25 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def run_test(arguments: argparse.Namespace, where: str) -> int:
-    """The latency test proper, already in its place."""
-    wanted = case(
-        arguments.format, arguments.rate, arguments.channels, arguments.codec,
-        arguments.packet_time, arguments.sources,
-    )  # fmt: skip
+def check(arguments: argparse.Namespace) -> tuple[Case, Geometry]:
+    """What the options ask for; Refused when it cannot be."""
+    wanted = wanted_case(arguments)
     if not 0.5 <= arguments.duration <= 600:
         raise Refused("duration", arguments.duration, "0.5 to 600 seconds")
     if not 2 <= 2 * arguments.period <= arguments.frames <= wanted.rate:
         raise Refused("frames", arguments.frames, "at least two periods, at most a second")
+    form = wanted.form
     geometry = Geometry(
-        wanted.form.name, wanted.rate, wanted.channels, arguments.period, arguments.frames,
-        wanted.form.sample_bytes,
+        form.name, wanted.rate, wanted.channels, arguments.period, arguments.frames,
+        form.sample_bytes,
     )  # fmt: skip
+    return wanted, geometry
+
+
+def run_test(
+    arguments: argparse.Namespace, wanted: Case, geometry: Geometry, where: str
+) -> int:
+    """The latency test proper, already in its place."""
     delay = arguments.delay or wanted.least_delay()
     with ExitStack() as stack:
         if arguments.ptp4l:
@@ -278,7 +284,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_args(given)
     try:
-        return run_test(arguments, place.enter("aes67.selftest.latency", given))
+        wanted, geometry = check(arguments)
+        where = place.enter("aes67.selftest.latency", given)
+        return run_test(arguments, wanted, geometry, where)
     except Aes67Error as problem:
         print(f"{parser().prog}: {problem}", file=sys.stderr)
         return CANNOT_RUN

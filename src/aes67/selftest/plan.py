@@ -18,7 +18,7 @@ MAX_STREAMS = 64
 MAX_CHANNELS = 64
 PACKET_TIMES_NS = (125_000, 250_000, 333_333, 1_000_000, 2_000_000, 4_000_000)
 TICK_NS = 250_000
-"""The engine's tick is no longer than this."""
+"""The tick asked for by the least delay: the engine's is as long as delays allow."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Case:
 
     @property
     def tick_frames(self) -> int:
-        """Frames of 250 us, rounded up: an upper bound of the engine's tick."""
-        return -(-self.rate * TICK_NS // 10**9)
+        """Frames of the tick the least delay asks for: 250 us rounded up, at most a packet."""
+        return min(-(-self.rate * TICK_NS // 10**9), self.frames_per_packet)
 
     def least_delay(self, margin_ticks: int = 1) -> int:
         """Least sensible sink delay in frames: a packet, two ticks, and a margin of ticks.
@@ -131,12 +131,12 @@ def case(
     return Case(checked, rate, channels, codec, packet_ns, streams)
 
 
-def source(case: Case, index: int) -> dict[str, Any]:
+def source(case: Case, index: int, name: str = "selftest") -> dict[str, Any]:
     """Body of the request that creates stream `index` of a case."""
     first = index * case.stream_channels
     return {
         "enabled": True,
-        "name": f"selftest {index}",
+        "name": f"{name} {index}",
         "io": "Audio Device",
         "map": list(range(first, first + case.stream_channels)),
         "max_samples_per_packet": case.frames_per_packet,
@@ -149,11 +149,13 @@ def source(case: Case, index: int) -> dict[str, Any]:
     }
 
 
-def sink(case: Case, index: int, sdp: str, delay_frames: int) -> dict[str, Any]:
+def sink(
+    case: Case, index: int, sdp: str, delay_frames: int, name: str = "selftest"
+) -> dict[str, Any]:
     """Body of the request that creates the sink receiving stream `index` of a case."""
     first = index * case.stream_channels
     return {
-        "name": f"selftest {index}",
+        "name": f"{name} {index}",
         "io": "Audio Device",
         "use_sdp": True,
         "source": "",

@@ -35,6 +35,17 @@ def ptp_permitted() -> bool:
     return True
 
 
+def usable_port(wanted: int) -> int | None:
+    """`wanted` when nobody has it, else None: any free one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", wanted))
+        except OSError:
+            return None
+    return wanted or None
+
+
 def instructions(node: Node, mode: str) -> str:
     """What to type next."""
     environment = " ".join(
@@ -67,15 +78,17 @@ Ctrl-C ends it and leaves nothing behind.
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     options = argparse.ArgumentParser(prog="make run", description=__doc__)
-    options.add_argument("--port", type=int, default=8080, help="of the HTTP interface")
+    options.add_argument(
+        "--port", type=int, default=8080, help="of the HTTP interface; another if it is taken"
+    )
     arguments = options.parse_args(argv)
     mode = "gm" if ptp_permitted() else "free"
     signal.signal(signal.SIGTERM, _interrupt)
     settings = Settings(clock_mode=mode, device_channels=64)
     try:
-        with Node(settings, port=arguments.port) as node:
+        with Node(settings, port=usable_port(arguments.port)) as node:
             wanted = case("S24_3LE", 48000, CHANNELS, "L24", "1ms")
-            set_up(node, wanted, wanted.relaxed_delay())
+            set_up(node, wanted, wanted.relaxed_delay(), name="make run")
             print(instructions(node, mode), flush=True)
             while node.process is not None and node.process.poll() is None:
                 time.sleep(0.5)
