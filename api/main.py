@@ -67,6 +67,7 @@ async def _run(options: argparse.Namespace, config: Config) -> None:
     try:
         await listener.open(config.http_port)
         control.node.subscribe(happened)
+        await control.discovery.start()
         control.ready()
         log.info("serving on port %d", listener.port)
         await stop.wait()

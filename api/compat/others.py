@@ -1,4 +1,4 @@
-"""Contract routes whose functions do not exist yet: browsing finds nothing, the streamer is off."""
+"""Contract routes of browsing, and of the streamer, which does not exist yet: it is off."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from fastapi import APIRouter, HTTPException, Response
 from aes67_api import schema
 from aes67_api.answers import error, json
 from aes67_api.compat.streams import digits
+from aes67_api.deps import ControlDep
 
 router = APIRouter(prefix="/api", tags=["contract"], default_response_class=Response)
 
@@ -24,11 +25,11 @@ NOT_ENABLED = {
 
 
 @router.get("/browse/sources/{kind}", responses=schema.answer(schema.RemoteSources))
-async def browse(kind: str) -> Response:
+async def browse(kind: str, control: ControlDep) -> Response:
     """Remote sources: all, or those announced by mdns or sap."""
     if kind not in ("all", "mdns", "sap"):
         raise HTTPException(404)
-    return json({"remote_sources": []})
+    return json({"remote_sources": control.discovery.sources(kind)})
 
 
 @router.get("/streamer/info/{id}", responses=schema.answer(schema.StreamerInfo))

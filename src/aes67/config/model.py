@@ -28,6 +28,7 @@ EFFECTS = {
     "log": "logging only",
     "files": "the file named is used from now on",
     "sdp": "session descriptions change",
+    "discovery": "announcing and browsing only; no stream is touched",
     "stored": "kept and reported; the function does not exist yet",
     "api": "the HTTP interface only",
     "ignored": "computed, ignored on input",
@@ -117,8 +118,8 @@ class Config(BaseModel):
     rtp_port_sec: int = row(5004, "stored", "UDP port of the second leg", least=1, most=65535, letter="t")
     ptp_domain: int = row(0, "clock", "PTP domain", least=0, most=127, letter="h")
     ptp_dscp: int = row(46, "clock", "DSCP of PTP messages", least=0, most=63, letter="h")
-    sap_mcast_addr: Multicast = row("224.2.127.254", "stored", "group of SAP announcements", rule=MULTICAST_RULE)
-    sap_interval: int = row(300, "stored", "between SAP announcements; 0: automatic", least=0, most=65535, unit="s", letter="t")
+    sap_mcast_addr: Multicast = row("224.2.127.254", "discovery", "group of SAP announcements", rule=MULTICAST_RULE)
+    sap_interval: int = row(300, "discovery", "between SAP announcements; 0: automatic", least=0, most=65535, unit="s", letter="t")
     syslog_proto: Literal["", "udp", "none"] = row("", "log", "where the log goes: local syslog, a syslog server, or standard output")
     syslog_server: Text = row("", "log", "address:port of the syslog server", longest=260)
     status_file: Text = row("./status.json", "files", "file that keeps sources and sinks; empty: none", longest=4096)
@@ -134,7 +135,7 @@ class Config(BaseModel):
     streamer_file_duration: int = row(1, "stored", "length of a streamer file", least=1, most=4, unit="s", letter="t")
     streamer_player_buffer_files_num: int = row(1, "stored", "files a player buffers", least=1, most=2, letter="h")
     streamer_enabled: bool = row(False, "stored", "serve sinks as AAC over HTTP")
-    auto_sinks_update: bool = row(True, "stored", "sinks follow the announced changes of their source")
+    auto_sinks_update: bool = row(True, "discovery", "sinks follow the announced changes of their source")
     nmos_enabled: bool = row(False, "stored", "NMOS node and connection interfaces")
     nmos_registry_address: Text = row("", "stored", "address of the NMOS registry", longest=260)
     nmos_registry_port: int = row(8010, "stored", "port of the NMOS registry", least=1, most=65535, letter="t")

@@ -16,6 +16,7 @@ from typing import Any
 
 from aes67.config.model import Config
 from aes67.control import fetch, files, logs
+from aes67.control.discovery import Discovery
 from aes67.control.flags import flags, minimum_time_ms
 from aes67.control.script import StatusScript
 from aes67.control.snapshot import contract_clock, contract_ptp, sink_view, source_view
@@ -75,6 +76,8 @@ class Control:
             config, Network(), self.link, store, asyncio.Lock(), start_s=int(time.time())
         )
         self.node.subscribe(self._happened)
+        self.discovery = Discovery(self.node)
+        """Idle until it is started."""
         self._script = StatusScript()
         self._heartbeat = Heartbeat()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,6 +113,7 @@ class Control:
     async def close(self) -> None:
         """Save the status and let go of the engine, which goes on with its plan."""
         self._heartbeat.close()
+        await self.discovery.close()
         if self._watch is not None:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -57,6 +57,11 @@ class _Entry:
         return origin.key if origin else ()
 
     @property
+    def session(self) -> Key:
+        """Announcer and session, whatever the hash."""
+        return (self.source.kind, self.source.address, *self.origin_key)
+
+    @property
     def version(self) -> int:
         origin = self.source.description.origin
         return origin.version if origin else 0
@@ -71,6 +76,9 @@ class Browser:
         """Datagrams: received, malformed, refused (no room), foreign (no session description)."""
         self._entries: dict[Key, _Entry] = {}
         self._ids: set[str] = set()
+        self._of_sender: Counter[str] = Counter()
+        self._of_session: dict[Key, set[Key]] = {}
+        """Entries by announcer and o= line without its version."""
         self._changes: list[Change] = []
 
     @property
@@ -114,7 +122,7 @@ class Browser:
         entry = self._entries.get(key)
         if entry is not None:
             self._heard_again(entry, text, description, now_ns)
-            entry.sender = sender
+            self._move(entry, sender)
         elif self._has_room(sender):
             source = RemoteSource(
                 kind="SAP",
@@ -131,7 +139,7 @@ class Browser:
         else:
             self.counters["refused"] += 1
             return
-        self._supersede(key, message.origin)
+        self._supersede(key)
 
     def _heard_again(
         self, entry: _Entry, text: str, description: sdp.SessionDescription, now_ns: int
@@ -157,16 +165,14 @@ class Browser:
         if changed:
             self._changes.append(Change("changed", entry.source))
 
-    def _supersede(self, key: Key, origin: str) -> None:
+    def _supersede(self, key: Key) -> None:
         """Drop older versions of the same session under other hashes: their deletion got lost."""
         entry = self._entries[key]
         if not entry.origin_key:
             return
-        for other, older in list(self._entries.items()):
-            same = other != key and older.source.address == origin and older.source.kind == "SAP"
-            same = same and older.origin_key == entry.origin_key
-            if entry.message_hash == 0:
-                same = same and older.source.name == entry.source.name
+        for other in self._of_session[entry.session] - {key}:
+            older = self._entries[other]
+            same = entry.message_hash != 0 or older.source.name == entry.source.name
             if same and older.version < entry.version:
                 self._remove(other)
 
@@ -222,7 +228,8 @@ class Browser:
             self._add(key, _Entry(source, address))
         else:
             changed = before.source.sdp != text
-            before.source, before.sender = source, address
+            before.source = source
+            self._move(before, address)
             if changed:
                 self._changes.append(Change("changed", source))
 
@@ -262,7 +269,15 @@ class Browser:
     def _has_room(self, sender: str) -> bool:
         if len(self._entries) >= MAX_SOURCES:
             return False
-        return sum(each.sender == sender for each in self._entries.values()) < MAX_OF_ONE_SENDER
+        return self._of_sender.get(sender, 0) < MAX_OF_ONE_SENDER
+
+    def _move(self, entry: _Entry, sender: str) -> None:
+        """Copies over several interfaces come from several addresses."""
+        if entry.sender == sender:
+            return
+        self._of_sender -= Counter((entry.sender,))
+        entry.sender = sender
+        self._of_sender[sender] += 1
 
     def _new_id(self, wanted: str) -> str:
         number, found = 1, wanted
@@ -274,11 +289,19 @@ class Browser:
 
     def _add(self, key: Key, entry: _Entry) -> None:
         self._entries[key] = entry
+        self._of_sender[entry.sender] += 1
+        if entry.source.kind == "SAP":
+            self._of_session.setdefault(entry.session, set()).add(key)
         self._changes.append(Change("found", entry.source))
 
     def _remove(self, key: Key) -> None:
         entry = self._entries.pop(key)
         self._ids.discard(entry.source.id)
+        self._of_sender -= Counter((entry.sender,))
+        if entry.source.kind == "SAP":
+            self._of_session[entry.session].discard(key)
+            if not self._of_session[entry.session]:
+                del self._of_session[entry.session]
         self._changes.append(Change("lost", entry.source))
 
 

@@ -182,12 +182,22 @@ class Node:
             Refused: nothing has changed.
         """
         async with self._lock:
-            check_sink_name(sink, self.sinks.values())
-            check_reference_clock(sink, interpret(sink), self.config, self.clock.gmid)
-            sinks = dict(sorted({**self.sinks, sink.id: sink}.items()))
-            await self.in_force.enter(replace(self.state, sinks=sinks))
-            await self._save_status()
+            await self._enter_sink(sink)
         self._tell(SinkChanged(sink.id))
+
+    async def follow_sink(self, number: int, sdp: str) -> bool:
+        """Give a sink a newer description of its source; False when it has gone or is as new.
+
+        Raises:
+            Refused: nothing has changed.
+        """
+        async with self._lock:
+            sink = self.sinks.get(number)
+            if sink is None or sink.sdp == sdp:
+                return False
+            await self._enter_sink(sink.model_copy(update={"sdp": sdp}))
+        self._tell(SinkChanged(number))
+        return True
 
     async def delete_sink(self, number: int) -> None:
         """Remove a sink.
@@ -311,6 +321,13 @@ class Node:
             await self._save_status()
 
     # how
+
+    async def _enter_sink(self, sink: Sink) -> None:
+        check_sink_name(sink, self.sinks.values())
+        check_reference_clock(sink, interpret(sink), self.config, self.clock.gmid)
+        sinks = dict(sorted({**self.sinks, sink.id: sink}.items()))
+        await self.in_force.enter(replace(self.state, sinks=sinks))
+        await self._save_status()
 
     async def _enter_config(self, config: Config) -> None:
         before = self.state
