@@ -8,6 +8,7 @@
 #include "ring.h"
 
 #define WAKE_LATER_NS 1000 /* so that a slewed clock does not wake one frame early */
+#define WAKE_TOLERANCE_NS 500
 #define WAKE_LIMIT_STAGING_NS (200 * MS)
 #define RETRY_MIN_NS (MS / 10)
 #define RETRY_MAX_NS MS
@@ -303,6 +304,16 @@ static int64_t wake_ns(const struct pcm *pcm, int64_t now)
 	return at_latest(pcm, when, now, limit);
 }
 
+/* The mapping to CLOCK_MONOTONIC trembles at each tick of the engine: no system call for that. */
+static bool is_armed_for(const struct pcm *pcm, int64_t when, int64_t now)
+{
+	int64_t change = when - pcm->armed_ns;
+
+	if (pcm->armed_ns <= now || when <= now)
+		return change == 0;
+	return change < WAKE_TOLERANCE_NS && change > -WAKE_TOLERANCE_NS;
+}
+
 void motion_arm(struct pcm *pcm, int64_t now)
 {
 	int64_t when = wake_ns(pcm, now);
@@ -310,7 +321,7 @@ void motion_arm(struct pcm *pcm, int64_t now)
 		.it_value = { .tv_sec = when / NS_PER_S, .tv_nsec = when % NS_PER_S },
 	};
 
-	if (when == pcm->armed_ns)
+	if (is_armed_for(pcm, when, now))
 		return;
 	pcm->armed_ns = when;
 	pcm->counters.arms++;

@@ -19,24 +19,38 @@
 
 #define HELLO_TIMEOUT_MS 1000
 
+/* Say why the engine was not reached or did not take us. */
+static void complain(const struct params *params, bool is_connected, int err)
+{
+	if (!is_connected)
+		SNDERR("aes67: cannot reach the engine at %s: %s", params->server,
+		       snd_strerror(err));
+	else if (err == -ETIMEDOUT)
+		SNDERR("aes67: the engine at %s does not answer", params->server);
+	else if (err == -EPROTO || err == -EPROTONOSUPPORT)
+		SNDERR("aes67: the engine at %s speaks another version of the protocol than %d",
+		       params->server, AES67_VERSION_MAJOR);
+	else if (err == -EBUSY)
+		SNDERR("aes67: the channels from %u on are in use", params->first);
+	else if (err == -EINVAL)
+		SNDERR("aes67: the device has no %u channels from device channel %u",
+		       params->channels ? params->channels : 1, params->first);
+	else
+		SNDERR("aes67: the engine at %s refuses: %s", params->server, snd_strerror(err));
+}
+
 int pcm_connect(struct link *link, const struct params *params,
-			  const struct aes67_msg_hello *hello)
+		const struct aes67_msg_hello *hello)
 {
 	int err = link_connect(link, params->server, hello);
+	bool is_connected = err == 0;
 
-	if (err == 0)
+	if (is_connected)
 		err = link_wait(link, LINK_READY, HELLO_TIMEOUT_MS);
 	if (err == 0)
 		return 0;
 	link_close(link);
-	if (err == -ETIMEDOUT)
-		SNDERR("aes67: the engine at %s does not answer", params->server);
-	else if (err == -EPROTO)
-		SNDERR("aes67: the engine at %s speaks another version of the protocol than %d",
-		       params->server, AES67_VERSION_MAJOR);
-	else
-		SNDERR("aes67: cannot reach the engine at %s: %s", params->server,
-		       snd_strerror(err));
+	complain(params, is_connected, err);
 	return err == -EACCES || err == -EPERM || err == -EBUSY || err == -EINVAL ? err : -ENODEV;
 }
 

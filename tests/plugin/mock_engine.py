@@ -178,6 +178,7 @@ class Engine:
         self.caps: dict[str, Any] = json.loads(arguments.caps)
         self.controls = [0, 1, 0, 1, 1]
         self.answers = True
+        self.hello_answer: dict[str, Any] = {}
         self.bus_runs = True
         self.generation = time.time_ns()
         self.clock = Clock(arguments.media_ns, arguments.speed, self.generation)
@@ -306,7 +307,8 @@ class Engine:
             "delay_ns": 0,
             "grid_ns": 250_000,
         }
-        self.send(client, layout.CAPS, fields | self.caps, [self.clock.region.fd])
+        answer = fields | self.caps | self.hello_answer
+        self.send(client, layout.CAPS, answer, [self.clock.region.fd])
 
     def set_up(self, client: Client, setup: Any) -> None:
         fields = {"type": layout.MSG_STREAM, "serial": int(setup["serial"])}
@@ -366,6 +368,10 @@ class Engine:
 
     def do_answer(self, on: bool) -> None:
         self.answers = on
+
+    def do_hello_answer(self, **fields: Any) -> None:
+        """Other fields in the next CAPS."""
+        self.hello_answer = fields
 
     def do_event(self, kind: int) -> None:
         for client in self.clients:

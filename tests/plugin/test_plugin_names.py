@@ -73,6 +73,29 @@ def test_wrong_argument_is_named(device: str, text: str, steady: Mock) -> None:
     assert text in error_of(steady, device)
 
 
+@pytest.mark.parametrize(
+    ("answer", "text", "error"),
+    [
+        ({"status": -16}, "the channels from 4 on are in use", "Device or resource busy"),
+        ({"status": -22}, "the device has no 2 channels from device channel 4", "Invalid argument"),
+        ({"status": -19}, "refuses: No such device", "No such device"),
+        ({"status": 5}, "speaks another version of the protocol than 1", "No such device"),
+        ({"major": 2}, "speaks another version of the protocol than 1", "No such device"),
+        ({"rate_count": 9}, "speaks another version of the protocol than 1", "No such device"),
+        ({"channels_max": 65}, "speaks another version", "No such device"),
+        ({"bus_channels": 5}, "2 channels from device channel 4: the device has 5", "Invalid arg"),
+    ],
+)
+def test_refusal_is_told(
+    answer: dict[str, int], text: str, error: str, steady: Mock
+) -> None:
+    steady.do("hello_answer", **answer)
+    told = error_of(steady, "aes67hw:2,4")
+    steady.do("hello_answer")
+    assert text in told
+    assert f"audio open error: {error}" in told
+
+
 def test_unknown_field_of_a_definition(steady: Mock) -> None:
     own = steady.folder / "own.conf"
     own.write_text('pcm.odd { type aes67 colour red comment "fine" hint.show off }\n')
