@@ -7,7 +7,7 @@ CFLAGS_STRICT := -std=c11 -Wall -Wextra -Wshadow -Werror -O2 -fPIC
 CLANG_FORMAT := 14
 ARGS ?=
 
-.PHONY: help setup demo run test test-fast lint c-build bench validate header clean
+.PHONY: help setup demo run test test-fast lint c-build warm bench validate header clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,10 +36,13 @@ c-build: setup ## compile the plugin with every warning an error, gcc and clang
 		$$compiler $(CFLAGS_STRICT) -DPIC -c -o /dev/null $$source || exit 1; \
 	done; done; echo "plugin compiles cleanly with gcc and clang"
 
-test: lint c-build ## everything: lint, C build, all tests
+warm: setup ## compile the engine's kernels once, so that nothing compiles later
+	@$(PYTHON) -m aes67.engine.warmup
+
+test: lint c-build warm ## everything: lint, C build, all tests
 	$(PYTEST) $(ARGS)
 
-test-fast: lint c-build ## everything but the end-to-end tests
+test-fast: lint c-build warm ## everything but the end-to-end tests
 	$(PYTEST) -m "not root" --ignore=tests/e2e $(ARGS)
 
 bench: setup ## benchmarks: one JSON line each, with facts about the machine
