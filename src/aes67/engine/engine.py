@@ -34,10 +34,7 @@ from aes67.engine.wiring import (
     TAKEN_SWAP,
     WANTED_SWAP,
     Tick,
-    make_common,
-    make_playing,
-    make_receiving,
-    make_sending,
+    make_tick,
 )
 from aes67.errors import Refused
 from aes67.media.meters import UNITY
@@ -57,7 +54,7 @@ from aes67.shm.layout import (
     ring_frames_for,
     telemetry_offsets,
 )
-from aes67.shm.region import Region, create, telemetry_views
+from aes67.shm.region import Region, create
 
 _IDLE_RATE = 48_000
 _IDLE_TICK_FRAMES = 12
@@ -110,19 +107,13 @@ class Engine:
         self._thread = TickThread(self._tick, priority)
 
     def _make_tick(self) -> Tick:
-        views = telemetry_views(self.telemetry)
-        views["engine"]["magic"] = TELEMETRY_MAGIC
-        views["engine"]["generation"] = self.generation
-        tick = Tick(
-            make_common(self.clock_page.words, views["engine"]),
-            make_playing(views["pcms"]),
-            make_sending(views["sources"]),
-            make_receiving(views["sinks"]),
-        )
-        tick.common.banks["rate"] = _IDLE_RATE
-        tick.common.banks["tick_frames"] = _IDLE_TICK_FRAMES
-        tick.common.control[PLAYBACK_GAIN] = UNITY
-        tick.common.control[CAPTURE_GAIN] = UNITY
+        tick = make_tick(self.clock_page.words, self.telemetry)
+        tick.telemetry["engine"]["magic"] = TELEMETRY_MAGIC
+        tick.telemetry["engine"]["generation"] = self.generation
+        tick.common["banks"]["rate"] = _IDLE_RATE
+        tick.common["banks"]["tick_frames"] = _IDLE_TICK_FRAMES
+        tick.common["control"][PLAYBACK_GAIN] = UNITY
+        tick.common["control"][CAPTURE_GAIN] = UNITY
         return tick
 
     def start(self) -> None:
@@ -157,7 +148,7 @@ class Engine:
             Refused: a row is wrong, or a socket or group cannot be opened: nothing has happened.
         """
         self.collect()
-        control = self._tick.common.control
+        control = self._tick.common["control"]
         if self._thread.running and control[TAKEN_SWAP] != control[WANTED_SWAP]:
             raise Refused("serial", plan.serial, "the tick has not taken the plan before it yet")
         rows = read_tables(plan, tables)
@@ -175,7 +166,7 @@ class Engine:
         wanted = int(control[TAKEN_SWAP]) + 1
         bank = wanted % BANKS
         fill_bank(self._tick, bank, plan, rows, change.descriptors(plan))
-        facts = self._tick.common.banks[bank]
+        facts = self._tick.common["banks"][bank]
         facts["new_bus"] = 1 if new_bus else 0
         facts["bus_address"] = address_of(np.frombuffer(bus.map, "u1")) + PAGE_BYTES
         facts["bus_frames"] = bus_frames_for(plan.rate)
@@ -218,7 +209,7 @@ class Engine:
     def _await_swap(self, wanted: int) -> None:
         """Wait until the tick has taken a table; without a tick it will at its start."""
         deadline = time.monotonic() + _SWAP_PATIENCE_S
-        control = self._tick.common.control
+        control = self._tick.common["control"]
         while self._thread.running and control[TAKEN_SWAP] != wanted:
             if time.monotonic() > deadline:
                 break
@@ -239,7 +230,7 @@ class Engine:
             raise Refused("first", first, f"ends within {self.plan.device_channels} channels")
         if not 1 <= buffer_frames <= buffer_bytes_max(self.plan.rate):
             raise Refused("buffer_frames", buffer_frames, "is more than the largest buffer")
-        slots = self._tick.playing.slots
+        slots = self._tick.playing["slots"]
         free = [i for i in range(MAX_PCMS) if slots[i, SLOT_STATE] == SLOT_EMPTY]
         if not free:
             raise Refused("slot", MAX_PCMS, "is the most playback streams there can be")
@@ -254,7 +245,7 @@ class Engine:
         slot[SLOT_CHANNELS] = channels
         slot[SLOT_FIRST] = first
         slot[SLOT_STATE] = SLOT_OPEN
-        self._tick.common.control[PCM_CHANGES] += 1
+        self._tick.common["control"][PCM_CHANGES] += 1
         return playback
 
     def _make_stream(self, slot: int, channels: int, first: int, buffer_frames: int) -> Playback:
@@ -287,12 +278,12 @@ class Engine:
             return
         self._closing[stream_id] = playback
         state = SLOT_CLOSING if self._thread.running else SLOT_EMPTY
-        self._tick.playing.slots[playback.slot, SLOT_STATE] = state
+        self._tick.playing["slots"][playback.slot, SLOT_STATE] = state
         self.collect()
 
     def collect(self) -> None:
         """Give memory back of ended streams the tick has let go; to be called now and then."""
-        slots = self._tick.playing.slots
+        slots = self._tick.playing["slots"]
         if not self._thread.running:
             for playback in self._closing.values():
                 slots[playback.slot, SLOT_STATE] = SLOT_EMPTY
@@ -300,10 +291,10 @@ class Engine:
             if slots[playback.slot, SLOT_STATE] == SLOT_EMPTY:
                 del self._closing[stream_id]
                 playback.region.close()
-                self._tick.common.control[PCM_CHANGES] += 1
+                self._tick.common["control"][PCM_CHANGES] += 1
 
     def set_gains(self, playback_q30: int, capture_q30: int) -> None:
         """Device-wide gains, 0 to 2^31 with unity at 2^30, at which nothing is touched."""
-        control = self._tick.common.control
+        control = self._tick.common["control"]
         control[PLAYBACK_GAIN] = min(max(playback_q30, 0), 2 * UNITY)
         control[CAPTURE_GAIN] = min(max(capture_q30, 0), 2 * UNITY)

@@ -22,8 +22,7 @@ from aes67.engine.wiring import (
     SLOT_RING_FRAMES,
     SLOT_STATE,
     SLOT_STREAM_ID,
-    Common,
-    Playing,
+    Tick,
 )
 from aes67.jit import inner
 from aes67.media.gather import (
@@ -52,8 +51,9 @@ COVER_KINDS = 4
 
 
 @inner
-def observe_all(playing: Playing, clock: tuple[int, int, int]) -> None:
+def observe_all(tick: Tick, clock: tuple[int, int, int]) -> None:
     """Copy and judge every header. `clock`: media frame, rate, epoch."""
+    playing = tick.playing
     line = playing.line
     for i in range(MAX_PCMS):
         slot = playing.slots[i]
@@ -62,11 +62,10 @@ def observe_all(playing: Playing, clock: tuple[int, int, int]) -> None:
             continue
         state = playing.state[i]
         if state["stream_id"] != slot[SLOT_STREAM_ID]:
-            playing.state_words[i, :] = 0
-            playing.counter_words[i, :] = 0
+            clear_stream(tick, i)
             state["stream_id"] = slot[SLOT_STREAM_ID]
             state["run"] = -1
-            playing.counters[i]["stream_id"] = slot[SLOT_STREAM_ID]
+            tick.telemetry.pcms[i]["stream_id"] = slot[SLOT_STREAM_ID]
         words = words_at(slot[SLOT_HEADER], HEADER_WORDS)
         header = Header(state["run"], RUN_IDLE, 0, 0, 0, load_acquire(words, APPL_POS))
         if phase == SLOT_OPEN:
@@ -74,25 +73,25 @@ def observe_all(playing: Playing, clock: tuple[int, int, int]) -> None:
                 continue
             position = load_acquire(words, APPL_POS)
             header = Header(line[0], line[1], line[2], line[3], line[4], position)
-        observe(header, state, playing.counters[i], clock, slot[SLOT_RING_FRAMES])
+        observe(header, state, tick.telemetry.pcms[i], clock, slot[SLOT_RING_FRAMES])
 
 
 @inner
-def publish_all(playing: Playing, done_frame: int) -> None:
+def publish_all(tick: Tick, done_frame: int) -> None:
     """Tell every client that frames below `done_frame` will not be read any more; empty slots."""
+    playing = tick.playing
     for i in range(MAX_PCMS):
         slot = playing.slots[i]
         phase = load_acquire(slot, SLOT_STATE)
         if phase == SLOT_EMPTY:
             continue
         state = playing.state[i]
-        counters = playing.counters[i]
+        counters = tick.telemetry.pcms[i]
         if state["tail_to"] <= done_frame:
             state["tail_from"] = 0
             state["tail_to"] = 0
             if phase == SLOT_CLOSING:
-                playing.counter_words[i, :] = 0
-                playing.state_words[i, :] = 0
+                clear_stream(tick, i)
                 store_release(slot, SLOT_STATE, SLOT_EMPTY)
                 continue
         if phase == SLOT_CLOSING:
@@ -110,8 +109,17 @@ def publish_all(playing: Playing, done_frame: int) -> None:
 
 
 @inner
-def recover(playing: Playing, rows: Any) -> None:
+def clear_stream(tick: Tick, i: int) -> None:
+    """Nothing is known of slot `i`."""
+    tick.playing.state[i] = tick.playing.blank[0]
+    tick.telemetry.pcms[i] = tick.playing.blank_counters[0]
+
+
+@inner
+def recover(tick: Tick, bank: int) -> None:
     """Find out anew which streams cover which sources."""
+    playing = tick.playing
+    rows = tick.sending.rows[bank]
     for s in range(MAX_SOURCES):
         row = rows[s]
         found = 0
@@ -140,20 +148,16 @@ def part_of(state: Any, part: int, begin: int, end: int) -> tuple[int, int, int]
 
 
 @inner
-def gather(
-    common: Common, playing: Playing, source: int, row: Any, begin: int, buffers: Any, gain: int
-) -> Any:
+def gather(tick: Tick, source: int, row: Any, begin: int, gain: int) -> Any:
     """The samples of a source's packet that begins at media frame `begin`, interleaved.
 
     Where one stream has them all as they are needed, they are not even copied.
-
-    Args:
-        buffers: samples and sums to work in.
     """
+    playing = tick.playing
     channels = row["channels"]
     frames = row["frames_per_packet"]
     end = begin + frames
-    samples = buffers[0][: frames * channels]
+    samples = tick.sending.samples[: frames * channels]
     found = 0
     only = 0
     for n in range(playing.cover_count[source]):
@@ -170,7 +174,7 @@ def gather(
         i = only // 2 // COVER_KINDS
         _, _, anchor = part_of(playing.state[i], only % 2, begin, end)
         return read_one(playing.slots[i], row, begin - anchor, samples)
-    mix(common, playing, source, row, begin, samples, buffers[1][: frames * channels], gain)
+    mix(tick, source, row, begin, samples, gain)
     return samples
 
 
@@ -194,11 +198,10 @@ def read_one(slot: Any, row: Any, position: int, samples: Any) -> Any:
 
 
 @inner
-def mix(
-    common: Common, playing: Playing, source: int, row: Any, begin: int,
-    samples: Any, sums: Any, gain: int,
-) -> None:  # fmt: skip
+def mix(tick: Tick, source: int, row: Any, begin: int, samples: Any, gain: int) -> None:
     """The saturated sum of all streams that have some of a packet's frames and channels."""
+    playing = tick.playing
+    sums = tick.sending.sums[: samples.shape[0]]
     channels = row["channels"]
     end = begin + row["frames_per_packet"]
     channel_map = row["map"][:channels]
@@ -219,14 +222,14 @@ def mix(
     clipped = saturate(samples, sums)
     if clipped == 0:
         return
-    common.engine[0]["saturated"] += clipped
+    tick.telemetry.engine[0]["saturated"] += clipped
     for n in range(playing.cover_count[source]):
         i = playing.cover[source, n] // COVER_KINDS
         slot = playing.slots[i]
         for part in range(2):
             low, high, _ = part_of(playing.state[i], part, begin, end)
             if low < high:
-                playing.counters[i]["saturated"] += count_saturated(
+                tick.telemetry.pcms[i]["saturated"] += count_saturated(
                     sums, channel_map, slot[SLOT_FIRST], slot[SLOT_CHANNELS],
                     low - begin, high - begin,
                 )  # fmt: skip

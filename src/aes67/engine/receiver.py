@@ -11,7 +11,7 @@ from aes67.engine.mmsg import (
     PKTINFO_ADDRESS,
     RECEIVE_CONTROL_BYTES,
 )
-from aes67.engine.wiring import BATCH, CAPTURE_GAIN, DONE, Common, Receiving
+from aes67.engine.wiring import BATCH, CAPTURE_GAIN, DONE, Tick
 from aes67.jit import inner
 from aes67.media.aes3 import unpack_aes3
 from aes67.media.demux import EMPTY, find
@@ -27,15 +27,17 @@ _NAME_ADDRESS = 4
 
 
 @inner
-def receive(common: Common, receiving: Receiving, bank: int, bus: Any, now: Arrival) -> None:
+def receive(tick: Tick, bank: int, bus: Any, now: Arrival) -> None:
     """Take what has come on every socket, as far as its budget for one tick goes."""
-    engine = common.engine[0]
-    for k in range(common.banks[bank]["socket_count"]):
-        left = common.banks[bank]["budget"][k]
-        descriptor = common.banks[bank]["descriptor"][k]
+    engine = tick.telemetry.engine[0]
+    messages = tick.receiving.messages
+    facts = tick.common.banks[bank]
+    for k in range(facts["socket_count"]):
+        left = facts["budget"][k]
+        descriptor = facts["descriptor"][k]
         while left > 0:
             wanted = min(left, BATCH)
-            got = recvmmsg(descriptor, receiving.messages.ctypes.data, wanted, MSG_DONTWAIT, 0)
+            got = recvmmsg(descriptor, messages.ctypes.data, wanted, MSG_DONTWAIT, 0)
             engine["receive_calls"] += 1
             if got < 0:
                 error = last_error()
@@ -45,9 +47,9 @@ def receive(common: Common, receiving: Receiving, bank: int, bus: Any, now: Arri
                 break
             engine["received"] += got
             for i in range(got):
-                take(common, receiving, bank, bus, k, i, now)
-                receiving.messages[i]["name_length"] = NAME_BYTES
-                receiving.messages[i]["control_length"] = RECEIVE_CONTROL_BYTES
+                take(tick, bank, bus, k, i, now)
+                messages[i]["name_length"] = NAME_BYTES
+                messages[i]["control_length"] = RECEIVE_CONTROL_BYTES
             left -= got
             if got < wanted:
                 break
@@ -67,11 +69,10 @@ def big_endian(octets: Any, at: int) -> int:
 
 
 @inner
-def take(
-    common: Common, receiving: Receiving, bank: int, bus: Any, k: int, i: int, now: Arrival
-) -> None:
+def take(tick: Tick, bank: int, bus: Any, k: int, i: int, now: Arrival) -> None:
     """Datagram `i` of the batch from socket `k`, to every sink that wants its address."""
-    engine = common.engine[0]
+    engine = tick.telemetry.engine[0]
+    receiving = tick.receiving
     control = receiving.controls[i]
     if receiving.messages[i]["control_length"] == 0 or control[_CONTROL_TYPE] != IP_PKTINFO:
         engine["unmatched"] += 1
@@ -91,31 +92,29 @@ def take(
         s = leg // MAX_LEGS
         row = receiving.rows[bank, s]
         wanted = row["source_ip"][leg % MAX_LEGS]
-        counters = receiving.counters[s]
+        counters = tick.telemetry.sinks[s]
         if wanted != 0 and wanted != sender:
             counters["wrong_source"] += 1
         elif not packet.valid:
             counters["malformed"] += 1
         else:
-            deliver(common, receiving, bank, bus, s, i, packet, now)
+            deliver(tick, bank, bus, s, i, packet, now)
         leg = receiving.chain[bank, leg]
 
 
 @inner
-def deliver(
-    common: Common, receiving: Receiving, bank: int, bus: Any, s: int, i: int,
-    packet: Packet, now: Arrival,
-) -> None:  # fmt: skip
+def deliver(tick: Tick, bank: int, bus: Any, s: int, i: int, packet: Packet, now: Arrival) -> None:
     """A whole packet to one sink: judge it, and write its frames where their time is."""
+    receiving = tick.receiving
     row = receiving.rows[bank, s]
-    counters = receiving.counters[s]
+    counters = tick.telemetry.sinks[s]
     first = accept(row, receiving.state[s], counters, receiving.history[s], packet, now)
     if first == DROPPED:
         return
     codec = row["codec"]
     count = packet.size // sample_bytes(codec)
     frames = count // row["channels"]
-    marks = receiving.marks[s, : common.banks[bank]["marks_frames"]]
+    marks = receiving.marks[s, : tick.common.banks[bank]["marks_frames"]]
     present = count_present(marks, first, frames)
     counters["duplicate"] += present
     if present == frames:
@@ -126,7 +125,7 @@ def deliver(
         unpack_aes3(samples, words)
     else:
         unpack(codec, samples, words)
-    gain = common.control[CAPTURE_GAIN]
+    gain = tick.common.control[CAPTURE_GAIN]
     if gain != UNITY:
         amplify(samples, gain)
     counters["peak"] = max(counters["peak"], peak_of(samples))
@@ -139,24 +138,26 @@ def deliver(
 
 
 @inner
-def finalise_all(common: Common, receiving: Receiving, bank: int, bus: Any, end: int) -> None:
+def finalise_all(tick: Tick, bank: int, bus: Any, end: int) -> None:
     """The bus becomes final for all frames below `end`: silence where nothing came."""
-    begin = common.moment[DONE]
+    begin = tick.common.moment[DONE]
     if end <= begin:
         return
-    marks_frames = common.banks[bank]["marks_frames"]
+    receiving = tick.receiving
+    facts = tick.common.banks[bank]
+    marks_frames = facts["marks_frames"]
     for s in range(MAX_SINKS):
         row = receiving.rows[bank, s]
         if not row["enabled"]:
             continue
         marks = receiving.marks[s, :marks_frames]
         newest_came = marks[(end - 1) & (marks_frames - 1)]
-        counters = receiving.counters[s]
+        counters = tick.telemetry.sinks[s]
         counters["silent_frames"] += finalise(bus, marks, row, begin, end)
         counters["muted"] = 0 if newest_came else 1
-    for device in range(common.banks[bank]["device_channels"]):
+    for device in range(facts["device_channels"]):
         if receiving.dirty_until[device] > 0:
             silence(bus, device, begin, end - begin)
             if receiving.dirty_until[device] <= end:
                 receiving.dirty_until[device] = 0
-    common.moment[DONE] = end
+    tick.common.moment[DONE] = end

@@ -9,9 +9,7 @@ from aes67.engine.players import gather
 from aes67.engine.wiring import (
     PLAYBACK_GAIN,
     SEND_BURST,
-    Common,
-    Playing,
-    Sending,
+    Tick,
 )
 from aes67.jit import inner
 from aes67.media.aes3 import pack_aes3
@@ -26,11 +24,11 @@ _MESSAGE_BYTES = 64
 
 
 @inner
-def send_due(
-    common: Common, playing: Playing, sending: Sending, bank: int, now: int, session_epoch: int
-) -> int:
+def send_due(tick: Tick, bank: int, now: int, session_epoch: int) -> int:
     """Send what is due at media frame `now`; returns the frame below which nothing will be read."""
-    rate = common.banks[bank]["rate"]
+    sending = tick.sending
+    facts = tick.common.banks[bank]
+    rate = facts["rate"]
     sending.filled[:] = 0
     done = now
     for s in range(MAX_SOURCES):
@@ -41,31 +39,31 @@ def send_due(
             continue
         length = row["frames_per_packet"]
         state["ssrc"] = ssrc_at(row["ssrc"], session_epoch)
-        sending.counters[s]["ssrc"] = state["ssrc"]
-        sending.counters[s]["skipped_packets"] += skip_old(state, now, length, rate, SEND_BURST)
+        counters = tick.telemetry.sources[s]
+        counters["ssrc"] = state["ssrc"]
+        counters["skipped_packets"] += skip_old(state, now, length, rate, SEND_BURST)
         count = due(state, now, length, SEND_BURST)
         for burst in range(count):
-            build(common, playing, sending, bank, s, burst)
-            enqueue(common, sending, bank, s, burst)
+            build(tick, bank, s, burst)
+            enqueue(tick, bank, s, burst)
             state["next_packet"] += 1
         done = min(done, state["next_packet"] * length)
-    for k in range(common.banks[bank]["socket_count"]):
-        flush(common, sending, bank, k)
+    for k in range(facts["socket_count"]):
+        flush(tick, bank, k)
     return done
 
 
 @inner
-def idle(sending: Sending) -> None:
+def idle(tick: Tick) -> None:
     """Nothing is sent: each source begins with the packet of that moment when it may again."""
     for s in range(MAX_SOURCES):
-        sending.state[s]["next_packet"] = -1
+        tick.sending.state[s]["next_packet"] = -1
 
 
 @inner
-def build(
-    common: Common, playing: Playing, sending: Sending, bank: int, s: int, burst: int
-) -> None:
+def build(tick: Tick, bank: int, s: int, burst: int) -> None:
     """The source's next packet, in its buffer number `burst`."""
+    sending = tick.sending
     row = sending.rows[bank, s]
     packet = sending.state[s]["next_packet"]
     channels = row["channels"]
@@ -74,27 +72,26 @@ def build(
     write_header(
         words, row["payload_type"], packet, begin + row["ts_offset"], sending.state[s]["ssrc"]
     )
-    gain = common.control[PLAYBACK_GAIN]
-    buffers = (sending.samples, sending.sums)
-    samples = gather(common, playing, s, row, begin, buffers, gain)
+    samples = gather(tick, s, row, begin, tick.common.control[PLAYBACK_GAIN])
     payload = words[HEADER_WORDS:]
     if row["codec"] == CODEC_AM824_AES3:
         pack_aes3(payload, samples, channels, begin, sending.channel_status[bank])
     else:
         pack(row["codec"], payload, samples)
-    counters = sending.counters[s]
+    counters = tick.telemetry.sources[s]
     counters["peak"] = max(counters["peak"], peak_of(samples))
     size = samples.shape[0] * sample_bytes(row["codec"])
     sending.vectors[s, burst]["length"] = HEADER_BYTES + size
 
 
 @inner
-def enqueue(common: Common, sending: Sending, bank: int, s: int, burst: int) -> None:
+def enqueue(tick: Tick, bank: int, s: int, burst: int) -> None:
     """One message a leg; both legs send the same bytes (ST 2022-7)."""
+    sending = tick.sending
     row = sending.rows[bank, s]
     for leg in range(row["leg_count"]):
         k = row["socket"][leg]
-        at = common.banks[bank]["send_start"][k] + sending.filled[k]
+        at = tick.common.banks[bank]["send_start"][k] + sending.filled[k]
         sending.messages[at] = sending.templates[bank, s, leg]
         sending.messages[at]["vector"] = sending.vectors[s, burst:].ctypes.data
         sending.message_source[at] = s
@@ -102,34 +99,36 @@ def enqueue(common: Common, sending: Sending, bank: int, s: int, burst: int) -> 
 
 
 @inner
-def flush(common: Common, sending: Sending, bank: int, k: int) -> None:
+def flush(tick: Tick, bank: int, k: int) -> None:
     """Give a socket's messages to the kernel; a refused one is counted and passed over."""
-    engine = common.engine[0]
-    at = common.banks[bank]["send_start"][k]
+    sending = tick.sending
+    facts = tick.common.banks[bank]
+    engine = tick.telemetry.engine[0]
+    at = facts["send_start"][k]
     end = at + sending.filled[k]
     while at < end:
         address = sending.messages.ctypes.data + at * _MESSAGE_BYTES
-        sent = sendmmsg(common.banks[bank]["descriptor"][k], address, end - at, MSG_DONTWAIT)
+        sent = sendmmsg(facts["descriptor"][k], address, end - at, MSG_DONTWAIT)
         engine["send_calls"] += 1
         if sent <= 0:
             error = last_error()
             engine["last_errno"] = error
             refused = end - at if error == EAGAIN else 1
             for i in range(at, at + refused):
-                sending.counters[sending.message_source[i]]["send_errors"] += 1
+                tick.telemetry.sources[sending.message_source[i]]["send_errors"] += 1
             engine["send_errors"] += refused
             at += refused
             continue
         engine["sent"] += sent
         for i in range(at, at + sent):
-            count_sent(sending, sending.message_source[i], sending.messages[i])
+            count_sent(tick, sending.message_source[i], sending.messages[i])
         at += sent
 
 
 @inner
-def count_sent(sending: Sending, s: int, message: Any) -> None:
+def count_sent(tick: Tick, s: int, message: Any) -> None:
     """One datagram of source `s` has left."""
-    counters = sending.counters[s]
+    counters = tick.telemetry.sources[s]
     counters["packets"] += 1
     counters["bytes"] += message["length"] - HEADER_BYTES
-    counters["last_packet"] = sending.state[s]["next_packet"] - 1
+    counters["last_packet"] = tick.sending.state[s]["next_packet"] - 1

@@ -129,7 +129,7 @@ def fill_bank(
 ) -> None:
     """Lay a checked plan out in a bank the tick does not look at, all but the bus."""
     sources, sinks = rows
-    facts = tick.common.banks[bank]
+    facts = tick.common["banks"][bank]
     facts["serial"] = plan.serial
     facts["rate"] = plan.rate
     facts["tick_frames"] = plan.tick_frames
@@ -139,8 +139,8 @@ def fill_bank(
     facts["socket_count"] = len(plan.sockets)
     facts["descriptor"][:] = -1
     facts["descriptor"][: len(descriptors)] = descriptors
-    tick.sending.rows[bank] = sources
-    tick.receiving.rows[bank] = sinks
+    tick.sending["rows"][bank] = sources
+    tick.receiving["rows"][bank] = sinks
     _fill_sending(tick, bank, plan, sources)
     _fill_receiving(tick, bank, plan, sinks)
 
@@ -161,26 +161,26 @@ def _fill_sending(tick: Tick, bank: int, plan: Plan, sources: Rows) -> None:
             counts[int(row["socket"][leg])] += SEND_BURST
             name = ipv4_name(int(row["dest_ip"][leg]), int(row["dest_port"][leg]))
             control = send_control(int(row["ttl"]), int(row["dscp"]))
-            sending.names[bank, s, leg] = np.frombuffer(name, "u1")
-            sending.controls[bank, s, leg] = np.frombuffer(control, "u1")
-            template = sending.templates[bank, s, leg]
-            template["name"] = address_of(sending.names[bank, s, leg])
+            sending["names"][bank, s, leg] = np.frombuffer(name, "u1")
+            sending["controls"][bank, s, leg] = np.frombuffer(control, "u1")
+            template = sending["templates"][bank, s, leg]
+            template["name"] = address_of(sending["names"][bank, s, leg])
             template["name_length"] = NAME_BYTES
             template["vector_length"] = 1
-            template["control"] = address_of(sending.controls[bank, s, leg])
+            template["control"] = address_of(sending["controls"][bank, s, leg])
             template["control_length"] = SEND_CONTROL_BYTES
     starts = np.cumsum([0, *counts])[:-1]
-    tick.common.banks[bank]["send_start"][: len(starts)] = starts
+    tick.common["banks"][bank]["send_start"][: len(starts)] = starts
     status = np.frombuffer(channel_status(plan.rate), "u1")
     bits = np.unpackbits(status, bitorder="little")
     assert len(bits) == BLOCK_FRAMES
-    sending.channel_status[bank] = bits
+    sending["channel_status"][bank] = bits
 
 
 def _fill_receiving(tick: Tick, bank: int, plan: Plan, sinks: Rows) -> None:
     receiving = tick.receiving
-    receiving.keys[bank] = EMPTY
-    receiving.owned[bank] = 0
+    receiving["keys"][bank] = EMPTY
+    receiving["owned"][bank] = 0
     expected = [0] * len(plan.sockets)
     for s in reversed(range(len(sinks))):
         row = sinks[s]
@@ -188,12 +188,12 @@ def _fill_receiving(tick: Tick, bank: int, plan: Plan, sinks: Rows) -> None:
             continue
         for leg in range(int(row["leg_count"])):
             k = int(row["socket"][leg])
-            insert(receiving.keys[bank], receiving.heads[bank], receiving.chain[bank],
+            insert(receiving["keys"][bank], receiving["heads"][bank], receiving["chain"][bank],
                    k, int(row["group_ip"][leg]), s * MAX_LEGS + leg)  # fmt: skip
             expected[k] += -(-plan.tick_frames // int(row["frames_per_packet"]))
         for channel in row["map"][: row["channels"]]:
             if channel >= 0:
-                receiving.owned[bank, channel] = 1
-    budget = tick.common.banks[bank]["budget"]
+                receiving["owned"][bank, channel] = 1
+    budget = tick.common["banks"][bank]["budget"]
     for k, packets in enumerate(expected):
         budget[k] = 2 * packets + BATCH

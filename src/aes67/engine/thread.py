@@ -31,18 +31,18 @@ class TickThread:
     @property
     def rounds(self) -> int:
         """Ticks finished since the engine was made."""
-        return int(self._tick.common.control[ROUNDS])
+        return int(self._tick.common["control"][ROUNDS])
 
     def compile(self) -> None:
         """Compile the tick, or load it from the cache, by entering it with the stop word set."""
-        self._tick.common.control[STOP] = 1
+        self._tick.common["control"][STOP] = 1
         run(self._tick)
 
     def start(self) -> None:
         """Start the thread and wait until its scheduling class is settled."""
         assert self._thread is None
         self.compile()
-        self._tick.common.control[STOP] = 0
+        self._tick.common["control"][STOP] = 0
         self._ready.clear()
         self._thread = threading.Thread(target=self._enter, name=_NAME, daemon=True)
         self._thread.start()
@@ -51,7 +51,7 @@ class TickThread:
     def stop(self) -> None:
         """Leave the tick and join the thread."""
         if self._thread is not None:
-            self._tick.common.control[STOP] = 1
+            self._tick.common["control"][STOP] = 1
             self._thread.join()
             self._thread = None
 

@@ -41,10 +41,6 @@ from aes67.engine.wiring import (
     TAKEN_SWAP,
     TARGET,
     WANTED_SWAP,
-    Common,
-    Playing,
-    Receiving,
-    Sending,
     Tick,
 )
 from aes67.jit import inner, kernel
@@ -79,34 +75,35 @@ _TRIES = 16
 @kernel
 def run(tick: Tick) -> int:
     """Tick until told to stop; returns the rounds made."""
-    common, playing, sending, receiving = tick
-    control = common.control
-    common.moment[NOW] = -1
-    common.moment[TARGET] = 0
-    common.moment[KNOWN_EPOCH] = common.clock[MEDIA_SEQ + 1 + EPOCH]
+    control = tick.common.control
+    moment = tick.common.moment
+    moment[NOW] = -1
+    moment[TARGET] = 0
+    moment[KNOWN_EPOCH] = tick.clock[MEDIA_SEQ + 1 + EPOCH]
     rounds = 0
     while not load_acquire(control, STOP):
-        bank = swap_bank(common, sending, receiving)
-        look_at_clock(common, bank)
-        follow_jumps(common, sending, receiving, bank)
-        play(common, playing, sending, bank)
-        if common.banks[bank]["bus_address"]:
-            capture(common, receiving, bank)
+        bank = swap_bank(tick)
+        look_at_clock(tick, bank)
+        follow_jumps(tick, bank)
+        play(tick, bank)
+        if tick.common.banks[bank]["bus_address"]:
+            capture(tick, bank)
         rounds += 1
-        common.engine[0]["ticks"] += 1
+        tick.telemetry.engine[0]["ticks"] += 1
         store_release(control, ROUNDS, control[ROUNDS] + 1)
-        wait(common, bank)
+        wait(tick, bank)
     return rounds
 
 
 @inner
-def swap_bank(common: Common, sending: Sending, receiving: Receiving) -> int:
+def swap_bank(tick: Tick) -> int:
     """The bank in force, after taking a new one over if one is wanted."""
+    common = tick.common
     control = common.control
     wanted = load_acquire(control, WANTED_SWAP)
     bank = int(wanted % BANKS)
     if wanted != control[TAKEN_SWAP]:
-        take_tables(common, sending, receiving, bank, common.moment[DONE])
+        take_tables(tick, bank)
         if common.banks[bank]["new_bus"]:
             common.moment[NOW] = -1
         common.moment[KNOWN_CHANGES] = -1
@@ -115,21 +112,22 @@ def swap_bank(common: Common, sending: Sending, receiving: Receiving) -> int:
 
 
 @inner
-def look_at_clock(common: Common, bank: int) -> None:
+def look_at_clock(tick: Tick, bank: int) -> None:
     """Read the clocks once for this round and publish the clock page's second record."""
+    common = tick.common
     media = common.media
     moment = common.moment
-    tick_ns = tick_ns_of(common, bank)
+    tick_ns = tick_ns_of(tick, bank)
     mono = read_clock(CLOCK_MONOTONIC, common.timespec)
     raw = read_clock(CLOCK_MONOTONIC_RAW, common.timespec)
     if moment[TARGET]:
-        count_lateness(common, mono - moment[TARGET], tick_ns)
-    clock = common.clock
+        count_lateness(tick, mono - moment[TARGET], tick_ns)
+    clock = tick.clock
     odd = begin_write(clock, MONO_SEQ)
     clock[MONO_NS] = mono
     clock[MONO_RAW_NS] = raw
     clock[TICK_NS] = tick_ns
-    clock[LATE_MAX_NS] = common.engine[0]["late_max_ns"]
+    clock[LATE_MAX_NS] = tick.telemetry.engine[0]["late_max_ns"]
     end_write(clock, MONO_SEQ, odd)
     copy_locked(media, clock, MEDIA_SEQ, _TRIES)
     moment[MONO] = mono
@@ -138,64 +136,66 @@ def look_at_clock(common: Common, bank: int) -> None:
 
 
 @inner
-def follow_jumps(common: Common, sending: Sending, receiving: Receiving, bank: int) -> None:
+def follow_jumps(tick: Tick, bank: int) -> None:
     """The frame it is; a discontinuity of media time makes sources and sinks begin anew."""
-    moment = common.moment
-    facts = common.banks[bank]
+    moment = tick.common.moment
+    facts = tick.common.banks[bank]
     rate = facts["rate"]
     tick_frames = facts["tick_frames"]
     frame = frame_at(moment[NOW_NS] + SHORT_NS, rate)
-    epoch = common.media[EPOCH]
+    epoch = tick.common.media[EPOCH]
     if epoch != moment[KNOWN_EPOCH] or frame < moment[NOW] - tick_frames:
-        common.engine[0]["clock_epochs"] += 1
+        tick.telemetry.engine[0]["clock_epochs"] += 1
         moment[KNOWN_EPOCH] = epoch
         moment[NOW] = -1
     if moment[NOW] < 0:
         moment[DONE] = frame // tick_frames * tick_frames
-        idle(sending)
-        forget_time(receiving, receiving.rows[bank], moment[DONE] + facts["bus_frames"])
+        idle(tick)
+        forget_time(tick, bank)
     elif frame * METER_HZ // rate != moment[NOW] * METER_HZ // rate:
-        decay_meters(sending, receiving)
+        decay_meters(tick)
     moment[NOW] = max(moment[NOW], frame)
 
 
 @inner
-def play(common: Common, playing: Playing, sending: Sending, bank: int) -> None:
+def play(tick: Tick, bank: int) -> None:
     """Look at the clients, send what is due, tell them."""
+    common = tick.common
     media = common.media
     now = common.moment[NOW]
     changes = load_acquire(common.control, PCM_CHANGES)
     if changes != common.moment[KNOWN_CHANGES]:
         common.moment[KNOWN_CHANGES] = changes
-        recover(playing, sending.rows[bank])
-    observe_all(playing, (now, common.banks[bank]["rate"], media[EPOCH]))
+        recover(tick, bank)
+    observe_all(tick, (now, common.banks[bank]["rate"], media[EPOCH]))
     done = now
     if media[STATE] == CLOCK_LOCKED or media[STATE] == CLOCK_HOLDOVER:
-        done = send_due(common, playing, sending, bank, now, media[SESSION_EPOCH])
+        done = send_due(tick, bank, now, media[SESSION_EPOCH])
     else:
-        idle(sending)
-    publish_all(playing, done)
+        idle(tick)
+    publish_all(tick, done)
 
 
 @inner
-def capture(common: Common, receiving: Receiving, bank: int) -> None:
+def capture(tick: Tick, bank: int) -> None:
     """Receive, and make the bus final up to the next tick."""
-    moment = common.moment
-    facts = common.banks[bank]
+    moment = tick.common.moment
+    facts = tick.common.banks[bank]
     rate = facts["rate"]
     now = moment[NOW]
     bus = samples_at(facts["bus_address"], facts["device_channels"], facts["bus_frames"])
     if now - moment[DONE] > rate // STALL:
-        finalise_all(common, receiving, bank, bus, now)
+        finalise_all(tick, bank, bus, now)
     arrival = Arrival(now, moment[NOW_NS], rate, moment[DONE], facts["early_limit"])
-    receive(common, receiving, bank, bus, arrival)
-    finalise_all(common, receiving, bank, bus, next_point(now, facts["tick_frames"]))
-    store_release(common.clock, BUS_DONE, moment[DONE])
+    receive(tick, bank, bus, arrival)
+    finalise_all(tick, bank, bus, next_point(now, facts["tick_frames"]))
+    store_release(tick.clock, BUS_DONE, moment[DONE])
 
 
 @inner
-def wait(common: Common, bank: int) -> None:
+def wait(tick: Tick, bank: int) -> None:
     """Sleep until the next point of the grid."""
+    common = tick.common
     moment = common.moment
     media = common.media
     facts = common.banks[bank]
@@ -203,11 +203,12 @@ def wait(common: Common, bank: int) -> None:
     due_ns = begin_of(point, facts["rate"])
     due_raw = raw_at(due_ns, media[RAW_NS], media[MEDIA_NS], media[RATE_Q40])
     target = moment[MONO] + due_raw - moment[RAW]
-    tick_ns = tick_ns_of(common, bank)
+    tick_ns = tick_ns_of(tick, bank)
     if not moment[MONO] < target <= moment[MONO] + 2 * tick_ns:
         target = moment[MONO] + tick_ns
     moment[TARGET] = target
-    common.engine[0]["busy_ns"] += read_clock(CLOCK_MONOTONIC, common.timespec) - moment[MONO]
+    awake = read_clock(CLOCK_MONOTONIC, common.timespec) - moment[MONO]
+    tick.telemetry.engine[0]["busy_ns"] += awake
     sleep_until(target, common.timespec)
 
 
@@ -218,15 +219,16 @@ def next_point(frame: int, tick_frames: int) -> int:
 
 
 @inner
-def tick_ns_of(common: Common, bank: int) -> int:
+def tick_ns_of(tick: Tick, bank: int) -> int:
     """Nominal distance of ticks."""
-    return int(common.banks[bank]["tick_frames"] * SECOND_NS // common.banks[bank]["rate"])
+    facts = tick.common.banks[bank]
+    return int(facts["tick_frames"] * SECOND_NS // facts["rate"])
 
 
 @inner
-def count_lateness(common: Common, late_ns: int, tick_ns: int) -> None:
+def count_lateness(tick: Tick, late_ns: int, tick_ns: int) -> None:
     """How long after the instant aimed at the thread ran."""
-    engine = common.engine[0]
+    engine = tick.telemetry.engine[0]
     if late_ns > tick_ns // 2:
         engine["late_ticks"] += 1
     if late_ns >= tick_ns:
@@ -235,9 +237,11 @@ def count_lateness(common: Common, late_ns: int, tick_ns: int) -> None:
 
 
 @inner
-def decay_meters(sending: Sending, receiving: Receiving) -> None:
+def decay_meters(tick: Tick) -> None:
     """One step of every meter."""
     for s in range(MAX_SOURCES):
-        sending.counters[s]["peak"] = decayed(sending.counters[s]["peak"])
+        counters = tick.telemetry.sources[s]
+        counters["peak"] = decayed(counters["peak"])
     for s in range(MAX_SINKS):
-        receiving.counters[s]["peak"] = decayed(receiving.counters[s]["peak"])
+        meter = tick.telemetry.sinks[s]
+        meter["peak"] = decayed(meter["peak"])

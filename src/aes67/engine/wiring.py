@@ -1,7 +1,9 @@
-"""Every array the tick works on, made once at start: it allocates nothing, is given nothing later.
+"""All memory the tick works on, made once at start: it allocates nothing, is given nothing later.
 
 What a plan changes is there twice (a bank each), and the tick changes banks between two ticks. Only
-the bus and the playback rings come and go; they are found by address.
+the bus and the playback rings come and go; they are found by address. Each part is one record of
+arrays, which compiled code is handed as one pointer: `part.name` there, `part["name"]` elsewhere.
+The blank records stay zero; they are what others are cleared with.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from aes67.engine.mmsg import (
     VECTOR,
     address_of,
 )
-from aes67.media.demux import TABLE_SIZE
+from aes67.media.demux import EMPTY, TABLE_SIZE
 from aes67.media.depacketize import HISTORY_PACKETS
 from aes67.media.pcm import SLACK_WORDS
 from aes67.media.state import PCM_STATE, SINK_STATE, SOURCE_STATE
@@ -29,12 +31,16 @@ from aes67.shm.layout import (
     MAX_SINKS,
     MAX_SOCKETS,
     MAX_SOURCES,
+    PCM_COUNTERS,
+    SINK_COUNTERS,
     SINK_ROW,
+    SOURCE_COUNTERS,
     SOURCE_ROW,
+    TELEMETRY_SECTIONS,
+    telemetry_offsets,
 )
+from aes67.shm.region import Region
 from aes67.wire.payload import BLOCK_FRAMES
-
-Array = np.ndarray[Any, Any]
 
 BANKS = 2
 DATAGRAM_BYTES = 2048
@@ -122,194 +128,126 @@ BANK = np.dtype(
 `budget`: datagrams taken from a socket in one tick; `send_start`: its first row in `messages`."""
 
 
-class Common(NamedTuple):
-    """What every part of the tick needs."""
-
-    control: Array
-    """int64, see the words above"""
-    clock: Array
-    """the clock page as words"""
-    engine: Array
-    """the one record of ENGINE_COUNTERS"""
-    media: Array
-    """the tick's copy of the clock page's first record"""
-    moment: Array
-    timespec: Array
-    banks: Array
+def _part(*fields: tuple[str, Any, int | tuple[int, ...]]) -> np.dtype[np.void]:
+    dtype = np.dtype(list(fields))
+    assert dtype.fields is not None
+    assert all(offset % 8 == 0 for _, offset, *_ in dtype.fields.values()), "words are aligned"
+    return dtype
 
 
-class Playing(NamedTuple):
-    """Playback streams."""
+_LEGS = (BANKS, MAX_SOURCES, MAX_LEGS)
 
-    slots: Array
-    state: Array
-    state_words: Array
-    counters: Array
-    counter_words: Array
-    cover: Array
-    """[source][n]: slot * 4 + how it covers the source's map (see media.gather.covers)"""
-    cover_count: Array
-    line: Array
-    """copy of one stream header's line 1"""
+COMMON = _part(
+    ("control", "<i8", (CONTROL_WORDS,)),
+    ("media", "<i8", (MEDIA_WORDS,)),  # copy of the clock page's first record
+    ("moment", "<i8", (MOMENT_WORDS,)),
+    ("timespec", "<i8", (2,)),
+    ("banks", BANK, (BANKS,)),
+)
+"""What every part of the tick needs."""
 
+PLAYING = _part(
+    ("slots", "<i8", (MAX_PCMS, SLOT_WORDS)),
+    ("state", PCM_STATE, (MAX_PCMS,)),
+    ("blank", PCM_STATE, (1,)),
+    ("blank_counters", PCM_COUNTERS.dtype, (1,)),
+    ("line", "<i8", (LINE_WORDS,)),  # copy of one stream header's line 1
+    ("cover", "<i8", (MAX_SOURCES, MAX_PCMS)),  # slot * 4 + media.gather.covers
+    ("cover_count", "<i8", (MAX_SOURCES,)),
+)
+"""Playback streams."""
 
-class Sending(NamedTuple):
-    """Sources."""
+SENDING = _part(
+    ("rows", SOURCE_ROW.dtype, (BANKS, MAX_SOURCES)),
+    ("state", SOURCE_STATE, (MAX_SOURCES,)),
+    ("blank", SOURCE_STATE, (1,)),
+    ("blank_counters", SOURCE_COUNTERS.dtype, (1,)),
+    ("packets", "<i4", (MAX_SOURCES, SEND_BURST, PACKET_WORDS)),  # header and payload
+    ("vectors", VECTOR, (MAX_SOURCES, SEND_BURST)),
+    ("templates", MESSAGE, _LEGS),  # with name and control set
+    ("names", "u1", (*_LEGS, NAME_BYTES)),
+    ("controls", "u1", (*_LEGS, SEND_CONTROL_BYTES)),
+    ("channel_status", "u1", (BANKS, BLOCK_FRAMES)),  # the C bit of each frame of a block
+    ("messages", MESSAGE, (SEND_MESSAGES,)),  # each socket's from its `send_start` on
+    ("message_source", "<i8", (SEND_MESSAGES,)),
+    ("filled", "<i8", (MAX_SOCKETS,)),  # messages of each socket in this tick
+    ("samples", "<i4", (SAMPLES,)),
+    ("sums", "<i8", (SAMPLES,)),
+)
+"""Sources."""
 
-    rows: Array
-    state: Array
-    state_words: Array
-    counters: Array
-    counter_words: Array
-    packets: Array
-    """[source][burst] of words: header and payload"""
-    vectors: Array
-    templates: Array
-    """[bank][source][leg] of MESSAGE with name and control set"""
-    names: Array
-    controls: Array
-    channel_status: Array
-    """[bank][frame of the block]: the C bit"""
-    messages: Array
-    """SEND_MESSAGES of MESSAGE, each socket's from its `send_start` on"""
-    message_source: Array
-    filled: Array
-    """messages of each socket in this tick"""
-    samples: Array
-    sums: Array
+RECEIVING = _part(
+    ("rows", SINK_ROW.dtype, (BANKS, MAX_SINKS)),
+    ("state", SINK_STATE, (MAX_SINKS,)),
+    ("blank", SINK_STATE, (1,)),
+    ("blank_counters", SINK_COUNTERS.dtype, (1,)),
+    ("history", "u1", (MAX_SINKS, HISTORY_PACKETS)),
+    ("words", "<i4", (BATCH, PACKET_WORDS)),  # datagrams
+    ("messages", MESSAGE, (BATCH,)),
+    ("vectors", VECTOR, (BATCH,)),
+    ("names", "u1", (BATCH, NAME_BYTES)),
+    ("controls", "u1", (BATCH, RECEIVE_CONTROL_BYTES)),
+    ("keys", "<i8", (BANKS, TABLE_SIZE)),
+    ("heads", "<i8", (BANKS, TABLE_SIZE)),
+    ("chain", "<i8", (BANKS, MAX_SINKS * MAX_LEGS)),
+    ("samples", "<i4", (SAMPLES,)),
+    ("dirty_until", "<i8", (MAX_DEVICE_CHANNELS,)),
+    ("owned", "u1", (BANKS, MAX_DEVICE_CHANNELS)),
+    ("marks", "u1", (MAX_SINKS, MARKS_FRAMES_MAX)),
+)
+"""Sinks. `dirty_until`: a channel without an owner is zeroed as time passes up to this frame, 0: it
+is clean; `owned`: 1 when a sink writes the channel."""
 
-
-class Receiving(NamedTuple):
-    """Sinks and the bus."""
-
-    rows: Array
-    state: Array
-    state_words: Array
-    counters: Array
-    counter_words: Array
-    history: Array
-    marks: Array
-    words: Array
-    """[BATCH] datagrams"""
-    messages: Array
-    vectors: Array
-    names: Array
-    controls: Array
-    keys: Array
-    heads: Array
-    chain: Array
-    samples: Array
-    dirty_until: Array
-    """[device channel]: without an owner, zeroed as time passes up to this frame; 0: clean"""
-    owned: Array
-    """[bank][device channel]: 1 when a sink writes it"""
+TELEMETRY = np.dtype(
+    {
+        "names": [name for name, _, _ in TELEMETRY_SECTIONS],
+        "formats": [(struct.dtype, (count,)) for _, struct, count in TELEMETRY_SECTIONS],
+        "offsets": [telemetry_offsets()[name] for name, _, _ in TELEMETRY_SECTIONS],
+        "itemsize": telemetry_offsets()["total"],
+    }
+)
 
 
 class Tick(NamedTuple):
-    """Everything."""
+    """Everything the tick is handed."""
 
-    common: Common
-    playing: Playing
-    sending: Sending
-    receiving: Receiving
+    common: Any
+    playing: Any
+    sending: Any
+    receiving: Any
+    telemetry: Any
+    """the counters, TELEMETRY in shared memory"""
+    clock: np.ndarray[Any, Any]
+    """the clock page as words"""
 
 
-def _words(records: Array) -> Array:
-    """The same memory as int64 [record][word]."""
-    return records.view("<i8").reshape(len(records), -1)
-
-
-def make_common(clock: Array, counters: Array) -> Common:
-    """`clock`: the page as words; `counters`: the one-record array of ENGINE_COUNTERS."""
-    return Common(
-        control=np.zeros(CONTROL_WORDS, "<i8"),
+def make_tick(clock: np.ndarray[Any, Any], telemetry: Region) -> Tick:
+    """Memory without sources, sinks and streams."""
+    tick = Tick(
+        common=np.zeros(1, COMMON)[0],
+        playing=np.zeros(1, PLAYING)[0],
+        sending=np.zeros(1, SENDING)[0],
+        receiving=np.zeros(1, RECEIVING)[0],
+        telemetry=np.frombuffer(telemetry.map, TELEMETRY, 1)[0],
         clock=clock,
-        engine=counters,
-        media=np.zeros(MEDIA_WORDS, "<i8"),
-        moment=np.zeros(MOMENT_WORDS, "<i8"),
-        timespec=np.zeros(2, "<i8"),
-        banks=np.zeros(BANKS, BANK),
     )
-
-
-def make_playing(counters: Array) -> Playing:
-    """Empty slots; `counters`: PCM_COUNTERS of the telemetry."""
-    state = np.zeros(MAX_PCMS, PCM_STATE)
-    return Playing(
-        slots=np.zeros((MAX_PCMS, SLOT_WORDS), "<i8"),
-        state=state,
-        state_words=_words(state),
-        counters=counters,
-        counter_words=_words(counters),
-        cover=np.zeros((MAX_SOURCES, MAX_PCMS), "<i8"),
-        cover_count=np.zeros(MAX_SOURCES, "<i8"),
-        line=np.zeros(LINE_WORDS, "<i8"),
-    )
-
-
-def make_sending(counters: Array) -> Sending:
-    """No source enabled; `counters`: SOURCE_COUNTERS of the telemetry."""
-    legs = (BANKS, MAX_SOURCES, MAX_LEGS)
-    state = np.zeros(MAX_SOURCES, SOURCE_STATE)
-    packets = np.zeros((MAX_SOURCES, SEND_BURST, PACKET_WORDS), "<i4")
-    vectors = np.zeros((MAX_SOURCES, SEND_BURST), VECTOR)
-    stride = packets.strides[1]
-    vectors["base"] = address_of(packets) + stride * np.arange(MAX_SOURCES * SEND_BURST).reshape(
-        MAX_SOURCES, SEND_BURST
-    )
-    return Sending(
-        rows=np.zeros((BANKS, MAX_SOURCES), SOURCE_ROW.dtype),
-        state=state,
-        state_words=_words(state),
-        counters=counters,
-        counter_words=_words(counters),
-        packets=packets,
-        vectors=vectors,
-        templates=np.zeros(legs, MESSAGE),
-        names=np.zeros((*legs, NAME_BYTES), "u1"),
-        controls=np.zeros((*legs, SEND_CONTROL_BYTES), "u1"),
-        channel_status=np.zeros((BANKS, BLOCK_FRAMES), "u1"),
-        messages=np.zeros(SEND_MESSAGES, MESSAGE),
-        message_source=np.zeros(SEND_MESSAGES, "<i8"),
-        filled=np.zeros(MAX_SOCKETS, "<i8"),
-        samples=np.zeros(SAMPLES, "<i4"),
-        sums=np.zeros(SAMPLES, "<i8"),
-    )
-
-
-def make_receiving(counters: Array) -> Receiving:
-    """No sink enabled; `counters`: SINK_COUNTERS of the telemetry."""
-    state = np.zeros(MAX_SINKS, SINK_STATE)
-    words = np.zeros((BATCH, PACKET_WORDS), "<i4")
-    names = np.zeros((BATCH, NAME_BYTES), "u1")
-    controls = np.zeros((BATCH, RECEIVE_CONTROL_BYTES), "u1")
-    vectors = np.zeros(BATCH, VECTOR)
-    vectors["base"] = address_of(words) + words.strides[0] * np.arange(BATCH)
-    vectors["length"] = DATAGRAM_BYTES
-    messages = np.zeros(BATCH, MESSAGE)
-    messages["name"] = address_of(names) + NAME_BYTES * np.arange(BATCH)
+    tick.sending["vectors"]["base"] = _addresses(
+        tick.sending["packets"].reshape(-1, PACKET_WORDS)
+    ).reshape(MAX_SOURCES, SEND_BURST)
+    receiving = tick.receiving
+    receiving["keys"] = EMPTY
+    receiving["vectors"]["base"] = _addresses(receiving["words"])
+    receiving["vectors"]["length"] = DATAGRAM_BYTES
+    messages = receiving["messages"]
+    messages["name"] = _addresses(receiving["names"])
     messages["name_length"] = NAME_BYTES
-    messages["vector"] = address_of(vectors) + VECTOR.itemsize * np.arange(BATCH)
+    messages["vector"] = _addresses(receiving["vectors"])
     messages["vector_length"] = 1
-    messages["control"] = address_of(controls) + RECEIVE_CONTROL_BYTES * np.arange(BATCH)
+    messages["control"] = _addresses(receiving["controls"])
     messages["control_length"] = RECEIVE_CONTROL_BYTES
-    return Receiving(
-        rows=np.zeros((BANKS, MAX_SINKS), SINK_ROW.dtype),
-        state=state,
-        state_words=_words(state),
-        counters=counters,
-        counter_words=_words(counters),
-        history=np.zeros((MAX_SINKS, HISTORY_PACKETS), "u1"),
-        marks=np.zeros((MAX_SINKS, MARKS_FRAMES_MAX), "u1"),
-        words=words,
-        messages=messages,
-        vectors=vectors,
-        names=names,
-        controls=controls,
-        keys=np.full((BANKS, TABLE_SIZE), -1, "<i8"),
-        heads=np.zeros((BANKS, TABLE_SIZE), "<i8"),
-        chain=np.zeros((BANKS, MAX_SINKS * MAX_LEGS), "<i8"),
-        samples=np.zeros(SAMPLES, "<i4"),
-        dirty_until=np.zeros(MAX_DEVICE_CHANNELS, "<i8"),
-        owned=np.zeros((BANKS, MAX_DEVICE_CHANNELS), "u1"),
-    )
+    return tick
+
+
+def _addresses(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Address of each row."""
+    return address_of(rows) + rows.strides[0] * np.arange(len(rows))
