@@ -150,8 +150,8 @@ async def test_over_a_cable_it_locks_in_time_and_holds_over_when_the_master_dies
                 await asyncio.sleep(0.01)
             assert first_sync
             assert second_announce
-            # 0.3 s for a machine that is busy with something else
-            limit = max(first_sync + 2, second_announce + 0.5) + 0.3
+            # 0.5 s for a machine that is busy with something else
+            limit = max(first_sync + 2, second_announce + 0.5) + 0.5
             assert listener.entered(State.LOCKED) <= limit
             assert listener.record.epoch == 1
             assert listener.record.session_epoch == 0
