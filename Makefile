@@ -49,7 +49,7 @@ bench: setup ## benchmarks: one JSON line each, with facts about the machine
 	$(PYTHON) -m bench $(ARGS)
 
 validate: setup ## the full matrix, 60 s each, into docs/validation (hours; goes on where it stopped)
-	$(PYTHON) -m tests.e2e.validate $(ARGS)
+	PYTHONPATH=tests $(PYTHON) -m e2e.validate $(ARGS)
 
 header: setup ## print alsa_plugin/aes67_shm.h from the one definition
 	$(PYTHON) -m aes67.shm.header > $(PLUGIN)/aes67_shm.h
