@@ -59,6 +59,8 @@ from aes67.shm.region import Region, create
 _IDLE_RATE = 48_000
 _IDLE_TICK_FRAMES = 12
 """Before the first plan the tick has nothing to do but its heartbeat: every 250 us."""
+_SAMPLE_BYTES_MIN = 2
+"""Of the smallest format an application may have."""
 _SWAP_PATIENCE_S = 1.0
 _SWAP_STEP_S = 0.0001
 _POPULATE_BYTES_MAX = 1 << 20
@@ -228,8 +230,9 @@ class Engine:
             raise Refused("channels", channels, f"is 1 to {MAX_STREAM_CHANNELS}")
         if first < 0 or first + channels > self.plan.device_channels:
             raise Refused("first", first, f"ends within {self.plan.device_channels} channels")
-        if not 1 <= buffer_frames <= buffer_bytes_max(self.plan.rate):
-            raise Refused("buffer_frames", buffer_frames, "is more than the largest buffer")
+        most = buffer_bytes_max(self.plan.rate) // (channels * _SAMPLE_BYTES_MIN)
+        if not 1 <= buffer_frames <= most:
+            raise Refused("buffer_frames", buffer_frames, f"is 1 to {most}")
         slots = self._tick.playing["slots"]
         free = [i for i in range(MAX_PCMS) if slots[i, SLOT_STATE] == SLOT_EMPTY]
         if not free:
