@@ -105,7 +105,7 @@ class Config(BaseModel):
 
     # the contract's 37, in its order
     http_port: int = row(8080, "http", "TCP port of the HTTP interface", least=1, most=65535)
-    rtsp_port: int = row(8854, "stored", "TCP port of the RTSP server", least=1, most=65535)
+    rtsp_port: int = row(8854, "discovery", "TCP port of the RTSP server", least=1, most=65535)
     http_base_dir: Text = row("../webui/dist", "files", "directory of web pages served at /; ours when it has no index.html", longest=4096)
     log_severity: int = row(2, "log", "0 trace, 1 debug, 2 info, 3 warning, 4 error, 5 fatal", least=0, most=5)
     playout_delay: int = row(0, "table", "extra playback latency reported to applications, at 48 kHz", least=0, most=4000, unit="samples", letter="j", repair=4000)

@@ -13,10 +13,13 @@ import time
 from typing import Any
 
 from aes67.discovery.browser import Browser
+from aes67.discovery.rtsp_server import by_path
 from aes67.services.follow import Follower
+from aes67.services.rtsp import RtspService
 from aes67.services.sap import SapService, Settings
 from aes67.session.events import ClockChanged, ConfigChanged, Event, SinkChanged
 from aes67.session.node import Node
+from aes67.wire.rtsp import RtspUrl
 
 log = logging.getLogger("aes67.discovery")
 
@@ -26,15 +29,18 @@ SETTLE_SECONDS = 0.05
 
 
 class Discovery:
-    """SAP and what follows from it, from `start` to `close`."""
+    """SAP, RTSP and what follows from them, from `start` to `close`."""
 
     def __init__(self, node: Node) -> None:
         self.browser = Browser()
         self._node = node
         self._sap = SapService(self.browser, self._heard)
         self._follower = Follower(node, self.browser)
+        self._rtsp = RtspService(self._find)
         self._watch: asyncio.Task[None] | None = None
-        self._settle: asyncio.TimerHandle | None = None
+        self._wake = asyncio.Event()
+        self._described: dict[int, str] = {}
+        """What the RTSP server's sessions know."""
 
     async def start(self) -> None:
         """Begin to announce, to listen and to follow."""
@@ -49,9 +55,8 @@ class Discovery:
         with contextlib.suppress(asyncio.CancelledError):
             await self._watch
         self._watch = None
-        if self._settle is not None:
-            self._settle.cancel()
         await self._follower.close()
+        await self._rtsp.close()
         self._sap.close()
 
     def sources(self, kind: str) -> list[dict[str, Any]]:
@@ -67,22 +72,22 @@ class Discovery:
             self._follower.look(anew=isinstance(event, ClockChanged))
         if isinstance(event, ConfigChanged) and "auto_sinks_update" in event.keys:
             self._follower.look(anew=True)
-        if self._settle is None:
-            loop = asyncio.get_running_loop()
-            self._settle = loop.call_later(SETTLE_SECONDS, self._configure)
+        self._wake.set()
 
     async def _look(self) -> None:
         while True:
+            self._wake.clear()
             try:
-                self._configure()
+                self._configure_sap()
+                await self._configure_rtsp()
             except Exception:
                 log.exception("a program error in discovery")
-            await asyncio.sleep(LOOK_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._wake.wait()
+                    await asyncio.sleep(SETTLE_SECONDS)
 
-    def _configure(self) -> None:
-        if self._settle is not None:
-            self._settle.cancel()
-            self._settle = None
+    def _configure_sap(self) -> None:
         config, network = self._node.config, self._node.state.network
         interfaces = []
         for name in dict.fromkeys(config.interfaces):
@@ -101,10 +106,34 @@ class Discovery:
         sources = self._node.sources.values()
         described = {each.id: self._node.description(each.id) for each in sources if each.enabled}
         self._sap.announce(described)
-        if self._sap.problem:
-            self._node.warnings["sap"] = self._sap.problem
+        self._warn("sap", self._sap.problem)
+
+    async def _configure_rtsp(self) -> None:
+        config, network = self._node.config, self._node.state.network
+        address = network.address(config)
+        await self._rtsp.configure(address, config.rtsp_port)
+        self._warn("rtsp", self._rtsp.problem)
+        described = {number: self._node.description(number) for number in self._node.sources}
+        for number, text in described.items():
+            if self._described.get(number) != text:
+                name = f"{network.node_id(config)} {self._node.source(number).name}"
+                url = RtspUrl(address, config.rtsp_port, f"/by-name/{name}")
+                self._rtsp.changed(number, url.text, text)
+        self._described = described
+
+    def _find(self, path: str) -> tuple[int, str] | None:
+        node = self._node
+        sources = [(each.id, each.name, each.enabled) for each in node.sources.values()]
+        number = by_path(path, node.computed.node_id, sources)
+        return None if number is None else (number, node.description(number))
+
+    def _warn(self, key: str, problem: str) -> None:
+        if problem:
+            if problem != self._node.warnings.get(key):
+                log.warning("%s", problem)
+            self._node.warnings[key] = problem
         else:
-            self._node.warnings.pop("sap", None)
+            self._node.warnings.pop(key, None)
 
     def _heard(self) -> None:
         if any(each.what != "lost" for each in self.browser.changes()):

@@ -150,10 +150,7 @@ class SapService:
                 self._listeners.append(open_ipv6(name, index))
         for listener in self._listeners:
             loop.add_reader(listener.fileno(), self._readable, listener)
-        problem = "; ".join(problems)
-        if problem and problem != self.problem:
-            log.warning("%s", problem)
-        self.problem = problem
+        self.problem = "; ".join(problems)
 
     def _close_sockets(self) -> None:
         loop = asyncio.get_running_loop()
