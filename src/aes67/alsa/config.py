@@ -62,7 +62,7 @@ def system_configuration(environment: Mapping[str, str] = os.environ) -> str:
     """
     if named := environment.get("ALSA_CONFIG_PATH"):
         return named
-    candidates = SYSTEM_CONFIGURATIONS
+    candidates: tuple[str, ...] = SYSTEM_CONFIGURATIONS
     if folder := environment.get("ALSA_CONFIG_DIR"):
         candidates = (f"{folder}/alsa.conf", *candidates)
     for path in candidates:
