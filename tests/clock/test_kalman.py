@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from aes67.clock import bank
+from aes67.clock import filter_state as fs
 from aes67.clock import kalman as k
 from aes67.clock.estimator import Estimator
 from aes67.clock.measurement import DELAY, SYNC, Measurement
@@ -39,19 +40,19 @@ def stream(
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("walk", [1.0, 10.0, 100.0])
 def test_the_filter_is_its_naive_twin(seed: int, walk: float) -> None:
-    ints = np.zeros(k.INTS, np.int64)
-    floats = np.zeros(k.FLOATS, np.float64)
-    floats[k.WALK] = walk
+    ints = np.zeros(fs.INTS, np.int64)
+    floats = np.zeros(fs.FLOATS, np.float64)
+    floats[fs.WALK] = walk
     twin = Twin(walk)
     for m in stream(seed, 300):
         assert k.update(ints, floats, m.direction, m.raw_ns, m.master_ns, 0.0) == k.USED
         twin.add(m.direction, m.raw_ns, m.master_ns)
-        ours = (int(ints[k.TIME]) - int(ints[k.RAW]) - twin.base) + float(floats[k.OFFSET])
+        ours = (int(ints[fs.TIME]) - int(ints[fs.RAW]) - twin.base) + float(floats[fs.OFFSET])
         assert ours == pytest.approx(twin.x[0], abs=0.05)
-        assert floats[k.FREQUENCY] == pytest.approx(twin.x[1], abs=0.01)
-        assert floats[k.PATH_DELAY] == pytest.approx(twin.x[2], abs=0.05)
-        assert floats[k.P00] == pytest.approx(twin.p[0, 0], rel=1e-3, abs=1.0)
-        assert floats[k.SIGMA_SYNC] == pytest.approx(twin.sigma[-1], rel=1e-6)
+        assert floats[fs.FREQUENCY] == pytest.approx(twin.x[1], abs=0.01)
+        assert floats[fs.PATH_DELAY] == pytest.approx(twin.x[2], abs=0.05)
+        assert floats[fs.P00] == pytest.approx(twin.p[0, 0], rel=1e-3, abs=1.0)
+        assert floats[fs.SIGMA_SYNC] == pytest.approx(twin.sigma[-1], rel=1e-6)
 
 
 PROGRAM = """

@@ -21,9 +21,11 @@ import pytest
 
 from aes67.clock.lock import State
 from aes67.engine.clock_page import MediaRecord
-from aes67.engine.timekeeper import Timekeeper, clock_identity
+from aes67.engine.ptp_network import clock_identity
+from aes67.engine.timekeeper import Timekeeper
 from aes67.errors import Refused
 from aes67.net.timestamping import OPT_CMSG, OPT_TSONLY, RX_SOFTWARE, SOFTWARE, STAMPING, CrossClock
+from sim import waiting
 from sim.netns import Namespace, discipline, ip, namespaces, plug, ptp4l, veth_pair
 
 NS = 1_000_000_000
@@ -389,8 +391,7 @@ async def test_tshark_reads_our_messages_and_their_dscp(tmp_path: Path) -> None:
     with namespaces(1) as (home,):
         capture = tmp_path / "lo.pcap"
         judge = home.spawn("tshark", "-q", "-i", "lo", "-w", str(capture), log=tmp_path / "log")
-        while "Capturing" not in (tmp_path / "log").read_text():
-            await asyncio.sleep(0.05)
+        await waiting.until(lambda: "Capturing" in (tmp_path / "log").read_text(), seconds=20)
         async with (
             keeping(home, Spec(mode="gm")) as _,
             keeping(home, Spec(dscp=48)) as (_, listener),

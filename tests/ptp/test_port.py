@@ -12,7 +12,8 @@ from aes67.clock.timebase import MS, NS, Line
 from aes67.ptp.bmca import PortState, Role
 from aes67.ptp.delay import DelayRequests
 from aes67.ptp.foreign import Tally, interval_ns
-from aes67.ptp.port import Port, PortConfig
+from aes67.ptp.port import Port
+from aes67.ptp.port_types import PortConfig
 from aes67.wire import ptp_header as h
 from aes67.wire.ptp_header import Header, PortIdentity
 from aes67.wire.ptp_messages import Announce, Answer, Message, Quality, Timed, pack, parse

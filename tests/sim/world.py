@@ -15,7 +15,7 @@ import numpy as np
 
 from aes67.clock.timebase import NS, Line
 from aes67.ptp.ordinary_clock import Mode, OrdinaryClock
-from aes67.ptp.port import PortConfig
+from aes67.ptp.port_types import PortConfig
 from aes67.wire import ptp_header as h
 from aes67.wire.ptp_header import Header, PortIdentity
 from aes67.wire.ptp_messages import Announce, Answer, Quality, Timed, pack, parse

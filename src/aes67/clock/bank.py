@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from aes67.clock import filter_state as fs
 from aes67.clock import kalman as k
-from aes67.clock.kalman import FloatArray, IntArray
+from aes67.clock.filter_state import FloatArray, IntArray
 from aes67.jit import kernel
 
 FREQUENCY_WALKS = (1.0, 10.0, 100.0, 10_000.0)
@@ -55,7 +56,7 @@ def update(
     for i in range(FILTERS):
         results[i] = k.update(ints[i], floats[i], direction, raw_ns, master_ns, fraction)
         if results[i] != k.REJECTED:
-            surprise = _surprise(floats[i][k.RESIDUAL], floats[i][k.SPREAD])
+            surprise = _surprise(floats[i][fs.RESIDUAL], floats[i][fs.SPREAD])
             evidence[i] = evidence[i] * FORGET - surprise
     best = likeliest(evidence)
     for i in range(FILTERS):
@@ -63,10 +64,10 @@ def update(
         # whether there was a step is for the likeliest alone to say; where another filter sees
         # one, it is the filter that was wrong
         if i != best and (results[best] == k.STEPPED or results[i] == k.STEPPED):
-            walk = floats[i][k.WALK]
+            walk = floats[i][fs.WALK]
             ints[i] = ints[best]
             floats[i] = floats[best]
-            floats[i][k.WALK] = walk
+            floats[i][fs.WALK] = walk
     return int(results[best])
 
 
@@ -97,12 +98,12 @@ def mix(
     out[:] = 0.0
     for i in range(FILTERS):
         weights[i] /= total
-        t = float(raw_ns - ints[i][k.RAW]) * 1e-9
-        apart = (ints[i][k.TIME] - ints[0][k.TIME]) - (ints[i][k.RAW] - ints[0][k.RAW])
-        offsets[i] = float(apart) + floats[i][k.OFFSET] + floats[i][k.FREQUENCY] * t
+        t = float(raw_ns - ints[i][fs.RAW]) * 1e-9
+        apart = (ints[i][fs.TIME] - ints[0][fs.TIME]) - (ints[i][fs.RAW] - ints[0][fs.RAW])
+        offsets[i] = float(apart) + floats[i][fs.OFFSET] + floats[i][fs.FREQUENCY] * t
         out[MIXED_OFFSET] += weights[i] * offsets[i]
-        out[MIXED_FREQUENCY] += weights[i] * floats[i][k.FREQUENCY]
-        out[MIXED_DELAY] += weights[i] * floats[i][k.PATH_DELAY]
+        out[MIXED_FREQUENCY] += weights[i] * floats[i][fs.FREQUENCY]
+        out[MIXED_DELAY] += weights[i] * floats[i][fs.PATH_DELAY]
     for i in range(FILTERS):
         sigma = k.sigma_at(ints[i], floats[i], raw_ns)
         off = offsets[i] - out[MIXED_OFFSET]

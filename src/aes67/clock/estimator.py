@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from aes67.clock import bank
+from aes67.clock import filter_state as fs
 from aes67.clock import kalman as k
 from aes67.clock.measurement import DELAY, SYNC, Measurement
 from aes67.clock.noise import RING_INTS, ring_sigma
+from aes67.clock.steps import STEP_RUN
 from aes67.clock.timebase import UNKNOWN_NS, Line, rate_to_q40
 
 FLOOR_3_SIGMA_NS = 50
@@ -17,9 +19,9 @@ class Estimator:
     """One per foreign master, fed from its first Sync, whether it is selected or not."""
 
     def __init__(self) -> None:
-        self._ints = np.zeros((bank.FILTERS, k.INTS), np.int64)
-        self._floats = np.zeros((bank.FILTERS, k.FLOATS), np.float64)
-        self._floats[:, k.WALK] = bank.FREQUENCY_WALKS
+        self._ints = np.zeros((bank.FILTERS, fs.INTS), np.int64)
+        self._floats = np.zeros((bank.FILTERS, fs.FLOATS), np.float64)
+        self._floats[:, fs.WALK] = bank.FREQUENCY_WALKS
         self._evidence = np.array(bank.PRIOR_EVIDENCE, np.float64)
         self._mixed = np.zeros(bank.MIXED, np.float64)
 
@@ -34,28 +36,28 @@ class Estimator:
             measurement.master_ns,
             measurement.fraction,
         )
-        self._mix(int(self._ints[0, k.RAW]))
+        self._mix(int(self._ints[0, fs.RAW]))
         return bool(result == k.STEPPED)
 
     @property
     def syncs(self) -> int:
         """Sync measurements used."""
-        return self._int(k.SYNCS)
+        return self._int(fs.SYNCS)
 
     @property
     def delays(self) -> int:
         """Delay measurements used."""
-        return self._int(k.DELAYS)
+        return self._int(fs.DELAYS)
 
     @property
     def first_raw_ns(self) -> int:
         """Instant of the first measurement; 0 before it."""
-        return self._int(k.FIRST_RAW)
+        return self._int(fs.FIRST_RAW)
 
     @property
     def last_raw_ns(self) -> int:
         """Instant of the newest measurement; 0 before the first."""
-        return self._int(k.LAST_RAW)
+        return self._int(fs.LAST_RAW)
 
     @property
     def usable(self) -> bool:
@@ -67,7 +69,7 @@ class Estimator:
         """The master's time against CLOCK_MONOTONIC_RAW."""
         offset = round(float(self._mixed[bank.MIXED_OFFSET]))
         rate = rate_to_q40(float(self._mixed[bank.MIXED_FREQUENCY]))
-        return Line(int(self._ints[0, k.RAW]), int(self._ints[0, k.TIME]) + offset, rate)
+        return Line(int(self._ints[0, fs.RAW]), int(self._ints[0, fs.TIME]) + offset, rate)
 
     def three_sigma_ns(self, raw_ns: int) -> int:
         """Predicted 3 sigma of `line` at `raw_ns`; UNKNOWN_NS before both directions are known."""
@@ -91,34 +93,34 @@ class Estimator:
     @property
     def residual_ns(self) -> float:
         """What the newest measurement said against the prediction: raw, unfiltered."""
-        return self._float(k.RESIDUAL)
+        return self._float(fs.RESIDUAL)
 
     def jitter_ns(self, direction: int) -> float:
         """Standard deviation of the measurements of SYNC or DELAY; 0 before there are two."""
         assert direction in (SYNC, DELAY)
-        start = k.SYNC_RING if direction == SYNC else k.DELAY_RING
+        start = fs.SYNC_RING if direction == SYNC else fs.DELAY_RING
         ring = self._ints[bank.MIDDLE][start : start + RING_INTS]
-        return float(ring_sigma(ring, self._float(k.FREQUENCY), 0.0))
+        return float(ring_sigma(ring, self._float(fs.FREQUENCY), 0.0))
 
     @property
     def inflated(self) -> int:
         """Measurements that were far enough off to be weighed down."""
-        return self._int(k.INFLATED)
+        return self._int(fs.INFLATED)
 
     @property
     def steps(self) -> int:
         """Steps made out."""
-        return self._int(k.STEPS)
+        return self._int(fs.STEPS)
 
     @property
     def last_step_ns(self) -> float:
         """Size of the newest step of the master's time; 0 if none."""
-        return self._float(k.LAST_STEP)
+        return self._float(fs.LAST_STEP)
 
     @property
     def suspects_step(self) -> bool:
         """A few huge residuals in a row: a Delay_Req now would tell a step from a detour."""
-        return self._int(k.RUN_SYNC) >= k.STEP_RUN // 2 or self._int(k.VERIFY) > 0
+        return self._int(fs.RUN_SYNC) >= STEP_RUN // 2 or self._int(fs.VERIFY) > 0
 
     @property
     def restlessness(self) -> int:

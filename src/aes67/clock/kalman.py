@@ -1,4 +1,4 @@
-"""The robust Kalman filter behind a master's estimated time: kernels on two small arrays.
+"""The robust Kalman filter behind a master's estimated time: kernels on arrays of `filter_state`.
 
 State: offset (ns), frequency (ns/s = ppb) and path delay (ns) against CLOCK_MONOTONIC_RAW. A Sync
 measures offset - delay, a Delay_Resp offset + delay; each is used alone the moment it is complete,
@@ -11,16 +11,45 @@ through anew whenever one arrives, each time with what is known of the noise by 
 started too sure of itself would carry its first errors for minutes.
 
 Robustness: a residual beyond HUBER sigma has its variance inflated until it weighs like one at the
-edge; only STEP_RUN huge residuals in a row, all saying the same, are a step of the master or of the
-path. Then the phase is set anew and the frequency kept.
+edge; only several huge ones that agree are a step (`steps`).
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from aes67.clock.noise import PRIOR_SIGMA_NS, RING_INTS, WINDOW, ring_put, ring_sigma
+from aes67.clock.filter_state import (
+    DELAY_RING,
+    DELAYS,
+    FIRST_RAW,
+    FREQUENCY,
+    IGNORED,
+    INFLATED,
+    INTS,
+    LAST_RAW,
+    OFFSET,
+    P00,
+    P01,
+    P02,
+    P11,
+    P12,
+    P22,
+    PATH_DELAY,
+    RAW,
+    REPLAYED,
+    RESIDUAL,
+    SIGMA_DELAY,
+    SIGMA_SYNC,
+    SPREAD,
+    SYNC_RING,
+    SYNCS,
+    TIME,
+    WALK,
+    FloatArray,
+    IntArray,
+)
+from aes67.clock.noise import PRIOR_SIGMA_NS, WINDOW, ring_put, ring_sigma
+from aes67.clock.steps import stepped
 from aes67.jit import kernel
 
 DELAY_WALK_MIN = 20.0
@@ -30,13 +59,6 @@ less, an early error stays for minutes; with more, precise measurements are wast
 PHASE_WALK = 1.0
 """White frequency noise, ns^2/s."""
 HUBER = 1.5
-HUGE = 8.0
-STEP_RUN = 6
-"""Huge residuals in a row that are a step, when they agree with each other."""
-STEP_RUN_ANY = 24
-"""Huge residuals in a row that are taken for one even when they do not."""
-STEP_FLOOR_NS = 1_000.0
-STEPS_APART_S = 10.0
 PRIOR_FREQUENCY_NS = 100_000.0
 """Standard deviation of the frequency before the second measurement: 100 ppm."""
 PRIOR_DELAY_NS = 1_000_000.0
@@ -45,59 +67,10 @@ REPLAY = 48
 BEHIND_NS = 2_000_000_000
 """Measurements older than this against the newest are ignored."""
 
-# ints
-RAW = 0
-TIME = 1
-"""Master's time at RAW, integer part."""
-SYNCS = 2
-DELAYS = 3
-INFLATED = 4
-STEPS = 5
-IGNORED = 6
-LAST_RAW = 7
-FIRST_RAW = 8
-RUN_SYNC = 9
-RUN_DELAY = 10
-VERIFY = 11
-"""A step was seen in Syncs alone: the next Delay_Resp says whether it was the path's."""
-STEP_RAW = 13
-"""Instant of the newest step."""
-REPLAYED = 12
-"""1: the start is over, measurements are used once."""
-SYNC_RING = 16
-DELAY_RING = SYNC_RING + RING_INTS
-INTS = DELAY_RING + RING_INTS
-
-# floats
-OFFSET = 0
-FREQUENCY = 1
-PATH_DELAY = 2
-P00 = 3
-P01 = 4
-P02 = 5
-P11 = 6
-P12 = 7
-P22 = 8
-SIGMA_SYNC = 9
-SIGMA_DELAY = 10
-RESIDUAL = 11
-LAST_STEP = 12
-LAST_STEP_DELAY = 13
-SPREAD = 15
-"""Variance that was expected of RESIDUAL."""
-WALK = 14
-"""Random walk of the frequency, ns^2/s^3: set by the owner (1e-17 s^2/s^3 is 10 here)."""
-SYNC_RUN_RESIDUALS = 16
-DELAY_RUN_RESIDUALS = SYNC_RUN_RESIDUALS + STEP_RUN_ANY
-FLOATS = DELAY_RUN_RESIDUALS + STEP_RUN_ANY
-
 # what `update` did
 USED = 0
 STEPPED = 1
 REJECTED = 2
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 @kernel
@@ -180,7 +153,7 @@ def _apply(
     if live:
         floats[RESIDUAL] = residual
         floats[SPREAD] = spread
-        if _stepped(ints, floats, direction, residual, size, sigma):
+        if stepped(ints, floats, direction, residual, size, sigma):
             return STEPPED
         if size > HUBER:
             ints[INFLATED] += 1
@@ -252,82 +225,3 @@ def _correct(
     floats[P11] -= g1 * g1 / spread
     floats[P12] -= g1 * g2 / spread
     floats[P22] -= g2 * g2 / spread
-
-
-@kernel
-def _stepped(
-    ints: IntArray, floats: FloatArray, direction: int, residual: float, size: float, sigma: float
-) -> bool:
-    """Count huge residuals; restart the phase when they are a step."""
-    huge = size > HUGE and abs(residual) > STEP_FLOOR_NS
-    if ints[VERIFY] and direction > 0:
-        ints[VERIFY] = 0
-        if huge:
-            _restart(ints, floats, 0.0, residual, sigma)
-            return True
-    counter = RUN_SYNC if direction < 0 else RUN_DELAY
-    start = SYNC_RUN_RESIDUALS if direction < 0 else DELAY_RUN_RESIDUALS
-    count = ints[counter]
-    if not huge or (count > 0 and (residual > 0) != (floats[start] > 0)):
-        ints[counter] = 0
-        if not huge:
-            if direction < 0:
-                ints[RUN_DELAY] = 0
-            return False
-        count = 0
-    if count < STEP_RUN_ANY:
-        floats[start + count] = residual
-        ints[counter] = count + 1
-    syncs = ints[RUN_SYNC]
-    delays = ints[RUN_DELAY]
-    if syncs + delays < STEP_RUN:
-        return False
-    sync_step, sync_agree = _agreement(floats[SYNC_RUN_RESIDUALS:DELAY_RUN_RESIDUALS], syncs)
-    delay_step, delay_agree = _agreement(floats[DELAY_RUN_RESIDUALS:FLOATS], delays)
-    if not (sync_agree and delay_agree) and syncs + delays < STEP_RUN_ANY:
-        return False
-    if syncs == 0:
-        return False
-    if delays == 0:
-        delay_step = sync_step
-        ints[VERIFY] = 1
-    _restart(ints, floats, sync_step, delay_step, sigma)
-    return True
-
-
-@kernel
-def _agreement(residuals: FloatArray, count: int) -> tuple[float, bool]:
-    """Mean of a run and whether all of it lies within a quarter of that of the mean."""
-    if count == 0:
-        return 0.0, True
-    total = 0.0
-    for i in range(count):
-        total += residuals[i]
-    mean = total / count
-    agree = True
-    for i in range(count):
-        agree = agree and abs(residuals[i] - mean) <= 0.25 * abs(mean)
-    return mean, agree
-
-
-@kernel
-def _restart(
-    ints: IntArray, floats: FloatArray, sync_step: float, delay_step: float, sigma: float
-) -> None:
-    """Put offset and delay where the runs say they are now; the frequency stays, at first."""
-    floats[LAST_STEP] = (sync_step + delay_step) / 2.0
-    floats[LAST_STEP_DELAY] = (delay_step - sync_step) / 2.0
-    floats[OFFSET] += floats[LAST_STEP]
-    floats[PATH_DELAY] += floats[LAST_STEP_DELAY]
-    variance = sigma * sigma
-    floats[P00] += variance
-    floats[P22] += variance
-    # steps that follow each other are a rate that has changed
-    since = float(ints[RAW] - ints[STEP_RAW]) * 1e-9
-    if ints[STEPS] > 0 and since < STEPS_APART_S:
-        rate = floats[LAST_STEP] / max(since, 0.1)
-        floats[P11] += rate * rate
-    ints[STEP_RAW] = ints[RAW]
-    ints[RUN_SYNC] = 0
-    ints[RUN_DELAY] = 0
-    ints[STEPS] += 1

@@ -1,4 +1,4 @@
-"""The shell around `ptp.ordinary_clock`: sockets, stamps and timers on the engine's event loop."""
+"""The shell around `ptp.ordinary_clock`: real time, timers and sockets on the engine's loop."""
 
 from __future__ import annotations
 
@@ -6,43 +6,35 @@ import asyncio
 import contextlib
 import logging
 import random
-import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aes67.clock.estimator import warm
 from aes67.clock.lock import State
-from aes67.clock.timebase import MS, NS, TAI_MINUS_UTC_S, Line
+from aes67.clock.timebase import NS, TAI_MINUS_UTC_S, Line
 from aes67.engine.clock_page import MediaRecord
+from aes67.engine.ptp_network import PtpNetwork
 from aes67.errors import Refused
-from aes67.net.timestamping import (
-    STAMPING,
-    CrossClock,
-    PtpSockets,
-    Received,
-    claim,
-    interface_index,
-    raw_now,
-)
+from aes67.net.timestamping import STAMPING, CrossClock, interface_index, raw_now
 from aes67.ptp.bmca import Role
-from aes67.ptp.ladder import Ladder, Rung
 from aes67.ptp.ordinary_clock import Mapping, Mode, OrdinaryClock
-from aes67.ptp.port import Outgoing, PortConfig
+from aes67.ptp.port_types import PortConfig
 from aes67.ptp.snapshot import render
-from aes67.wire.ptp_header import MULTICAST_IPV4, PortIdentity
 
-GENERAL_DSCP = {46: 34, 48: 46}
-"""Of the general messages, by that of the event messages: AES67's and RAVENNA's pairs."""
-STAMP_TIMEOUT_NS = 20 * MS
 SNAPSHOT_S = 1.0
-MAX_STACKS = 16
-
 ROLES = {
     Mode.PTP: Role.ORDINARY,
     Mode.PTP_SLAVE: Role.SLAVE_ONLY,
     Mode.GRANDMASTER: Role.MASTER_ONLY,
 }
+RANGES = (
+    ("domain", 0, 127),
+    ("dscp", 0, 63),
+    ("priority1", 0, 255),
+    ("priority2", 0, 255),
+    ("sync_interval", -7, 1),
+    ("announce_interval", -3, 4),
+)
 
 log = logging.getLogger(__name__)
 
@@ -68,17 +60,6 @@ class ClockSpec(Protocol):
     def announce_interval(self) -> int: ...
 
 
-@dataclass
-class _Network:
-    """What belongs to one set of sockets."""
-
-    sockets: PtpSockets
-    name: socket.socket | None
-    identity: PortIdentity
-    waiting: dict[int, tuple[tuple[int, int], int]]
-    """Event messages whose transmit stamp is to come: number -> (token, given up at)."""
-
-
 class Timekeeper:
     """Owns the clock domain of the engine; every method runs on its event loop.
 
@@ -102,10 +83,8 @@ class Timekeeper:
         self._cross = CrossClock()
         self._clock: OrdinaryClock | None = None
         self._spec: ClockSpec | None = None
-        self._network: _Network | None = None
-        self._ladder = Ladder()
+        self._network: PtpNetwork | None = None
         self._trouble = ""
-        self._send_errors = 0
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._seen: tuple[State, bytes | None] | None = None
@@ -125,7 +104,15 @@ class Timekeeper:
             if self._spec is not None and _same(spec, self._spec):
                 return
             await asyncio.to_thread(warm)
-            self._configure(mode, spec)
+            network = None if mode is Mode.FREE else self._open(spec)
+            self._drop_network()
+            self._network = network
+            self._spec = spec
+            self._trouble = ""
+            self._start(mode, spec)
+            if self._watcher is None:
+                self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        log.info("clock %s on %s, domain %d", mode.value, spec.interface or "-", spec.domain)
 
     def snapshot(self) -> dict[str, Any]:
         """The clock as everybody is shown it; see `ptp.snapshot`."""
@@ -134,15 +121,15 @@ class Timekeeper:
         network = self._network
         snapshot = render(self._clock, raw_now())
         snapshot["timestamps"] = {
-            "rung": self._ladder.rung.words if network else None,
-            "receive_missed": self._ladder.receive_missed,
-            "transmit_missed": self._ladder.transmit_missed,
-            "rung_changes": self._ladder.changes,
+            "rung": network.ladder.rung.words if network else None,
+            "receive_missed": network.ladder.receive_missed if network else 0,
+            "transmit_missed": network.ladder.transmit_missed if network else 0,
+            "rung_changes": network.ladder.changes if network else 0,
             "system_clock_steps": network.sockets.clock.steps if network else 0,
         }
-        snapshot["send_errors"] = self._send_errors
+        snapshot["send_errors"] = network.send_errors if network else 0
         snapshot["trouble"] = self._trouble
-        if self._trouble and self._clock.mode is not Mode.FREE:
+        if self._trouble:
             snapshot["reason"] = f"{self._trouble}; {snapshot['reason']}"
         return snapshot
 
@@ -162,18 +149,6 @@ class Timekeeper:
 
     # -- setting up
 
-    def _configure(self, mode: Mode, spec: ClockSpec) -> None:
-        network = None if mode is Mode.FREE else self._open(spec)
-        self._drop_network()
-        self._network = network
-        self._spec = spec
-        self._ladder = Ladder()
-        self._trouble = ""
-        self._start(mode, spec)
-        if self._watcher is None:
-            self._watcher = asyncio.get_running_loop().create_task(self._watch())
-        log.info("clock %s on %s, domain %d", mode.value, spec.interface or "-", spec.domain)
-
     def _start(self, mode: Mode, spec: ClockSpec) -> None:
         raw_ns, real_ns = self._cross.read()
         local = Line(raw_ns, real_ns + TAI_MINUS_UTC_S * NS)
@@ -192,129 +167,54 @@ class Timekeeper:
         self._clock = OrdinaryClock(
             mode, config, self._random.random, raw_ns, local, media, spec.interface
         )
+        if self._network is not None:
+            self._network.listener = self._clock
         self._pump()
 
-    def _open(self, spec: ClockSpec) -> _Network:
-        general = GENERAL_DSCP.get(spec.dscp, spec.dscp)
-        sockets = PtpSockets(
-            spec.interface, (MULTICAST_IPV4,), spec.dscp, general, self._stamping
-        )
-        number, name = 0, None
-        for number in range(MAX_STACKS):
-            name = claim(f"aes67-ptp-{sockets.index}-{number}")
-            if name is not None:
-                break
-        identity = PortIdentity(clock_identity(sockets.hardware_address, number), 1)
-        network = _Network(sockets, name, identity, {})
-        loop = asyncio.get_running_loop()
-        loop.add_reader(sockets.event.fileno(), self._event_readable, network)
-        loop.add_reader(sockets.general.fileno(), self._general_readable, network)
-        return network
+    def _open(self, spec: ClockSpec) -> PtpNetwork:
+        return PtpNetwork(spec.interface, spec.dscp, self._stamping, self._pump)
 
     def _drop_network(self) -> None:
         if self._network is not None:
-            _close(self._network)
+            self._network.close()
             self._network = None
 
     # -- running
 
-    def _event_readable(self, network: _Network) -> None:
-        """A packet on port 319, or a transmit stamp in its error queue."""
-        assert self._clock is not None
-        packet = network.sockets.receive(network.sockets.event)
-        if packet is None or network.waiting:
-            self._take_transmit_stamps(network)
-        if packet is not None:
-            stamp_ns = self._receive_stamp(packet)
-            self._clock.receive(packet.data, packet.source, packet.read_ns, stamp_ns)
-        self._pump()
-
-    def _general_readable(self, network: _Network) -> None:
-        """A packet on port 320."""
-        assert self._clock is not None
-        packet = network.sockets.receive(network.sockets.general)
-        if packet is not None:
-            self._clock.receive(packet.data, packet.source, packet.read_ns, None)
-            self._pump()
-
-    def _receive_stamp(self, packet: Received) -> int | None:
-        if not packet.dropped:
-            self._ladder.received(packet.stamp_ns is not None, packet.read_ns)
-        if self._ladder.rung is Rung.USERSPACE:
-            return packet.read_ns
-        return packet.stamp_ns
-
-    def _take_transmit_stamps(self, network: _Network) -> None:
-        assert self._clock is not None
-        for number, stamp_ns in network.sockets.transmit_stamps():
-            waiting = network.waiting.pop(number, None)
-            now_ns = raw_now()
-            self._ladder.transmitted(True, now_ns)
-            if waiting is not None and self._ladder.rung is Rung.KERNEL:
-                self._clock.sent(waiting[0], stamp_ns, now_ns)
-
-    def _give_up_stamps(self, network: _Network, now_ns: int) -> None:
-        assert self._clock is not None
-        for number, (token, until_ns) in list(network.waiting.items()):
-            if now_ns >= until_ns:
-                del network.waiting[number]
-                self._ladder.transmitted(False, now_ns)
-                if self._ladder.rung is Rung.KERNEL:
-                    self._clock.sent(token, None, now_ns)
-
     def _pump(self) -> None:
         """Timers, sending, publishing; then sleep until the next deadline or packet."""
-        clock = self._clock
+        clock, network = self._clock, self._network
         if clock is None:
             return
         now_ns = raw_now()
         due = now_ns >= clock.next_deadline()
-        if self._network is not None:
-            self._give_up_stamps(self._network, now_ns)
+        if network is not None:
+            network.handle_timer(now_ns)
         if due:
             clock.handle_timer(now_ns)
-        self._send_all(clock)
+        # a stamp that is there at once makes the next message: a Follow_Up
+        while messages := clock.outgoing():
+            if network is not None:
+                network.send(messages)
         if due:
-            self._publish(_record(clock.mapping))
-            seen = (clock.lock.state, clock.grandmaster)
-            if seen != self._seen:
-                self._seen = seen
-                log.info("clock %s: %s", seen[0].name.lower(), clock.lock.reason)
-                self._on_snapshot(self.snapshot())
+            self._tell(clock)
+        deadline = clock.next_deadline()
+        given_up = network.next_deadline() if network is not None else None
+        if given_up is not None:
+            deadline = min(deadline, given_up)
         if self._timer is not None:
             self._timer.cancel()
-        deadline = clock.next_deadline()
-        if self._network is not None and self._network.waiting:
-            deadline = min(deadline, *(until for _, until in self._network.waiting.values()))
         delay = max(deadline - raw_now(), 0) / NS
         self._timer = asyncio.get_running_loop().call_later(delay, self._pump)
 
-    def _send_all(self, clock: OrdinaryClock) -> None:
-        network = self._network
-        while messages := clock.outgoing():
-            for message in messages:
-                if network is None:
-                    continue
-                try:
-                    self._send(network, message, clock)
-                except OSError as error:
-                    network.waiting.clear()  # the numbers of stamps start anew after a failure
-                    self._send_errors += 1
-                    if self._send_errors == 1:
-                        log.warning("PTP on %s: %s", network.sockets.interface, error)
-
-    def _send(self, network: _Network, message: Outgoing, clock: OrdinaryClock) -> None:
-        sockets = network.sockets
-        if not message.event:
-            sockets.send_general(message.data, MULTICAST_IPV4)
-            return
-        sent = sockets.send_event(message.data, MULTICAST_IPV4)
-        network.waiting[sent.id] = (message.token, sent.after_ns + STAMP_TIMEOUT_NS)
-        if self._ladder.rung is not Rung.KERNEL:
-            middle = (sent.before_ns + sent.after_ns) // 2
-            clock.sent(message.token, middle, sent.after_ns)
-        # on lo and veth the stamp is there already, elsewhere within some tens of microseconds
-        self._take_transmit_stamps(network)
+    def _tell(self, clock: OrdinaryClock) -> None:
+        """Publish the mapping, and the snapshot if the state or the grandmaster is another one."""
+        self._publish(_record(clock.mapping))
+        seen = (clock.lock.state, clock.grandmaster)
+        if seen != self._seen:
+            self._seen = seen
+            log.info("clock %s: %s", seen[0].name.lower(), clock.lock.reason)
+            self._on_snapshot(self.snapshot())
 
     # -- the interface
 
@@ -326,8 +226,8 @@ class Timekeeper:
             self._on_snapshot(self.snapshot())
 
     def _check_interface(self) -> None:
-        spec = self._spec
-        if spec is None or self._clock is None or self._clock.mode is Mode.FREE:
+        spec, clock = self._spec, self._clock
+        if spec is None or clock is None or clock.mode is Mode.FREE:
             return
         try:
             index = interface_index(spec.interface)
@@ -345,28 +245,9 @@ class Timekeeper:
         except Refused as error:
             self._trouble = str(error)
             return
+        self._network.listener = clock
         self._trouble = ""
         log.info("interface %s is back", spec.interface)
-
-
-def clock_identity(hardware_address: bytes, number: int) -> bytes:
-    """An EUI-64 of our own on an interface: ptp4l on the same one has the FF-FE form of its MAC.
-
-    The locally administered bit is set, so the two bytes in the middle are ours to choose;
-    `number` tells several engines on one interface apart.
-    """
-    first = hardware_address[0] | 0x02
-    middle = bytes((0xAE, 0x67 + number))
-    return bytes((first,)) + hardware_address[1:3] + middle + hardware_address[3:6]
-
-
-def _close(network: _Network) -> None:
-    loop = asyncio.get_running_loop()
-    loop.remove_reader(network.sockets.event.fileno())
-    loop.remove_reader(network.sockets.general.fileno())
-    network.sockets.close()
-    if network.name is not None:
-        network.name.close()
 
 
 def _record(mapping: Mapping) -> MediaRecord:
@@ -381,23 +262,13 @@ def _record(mapping: Mapping) -> MediaRecord:
     )
 
 
-_RANGES = (
-    ("domain", 0, 127),
-    ("dscp", 0, 63),
-    ("priority1", 0, 255),
-    ("priority2", 0, 255),
-    ("sync_interval", -7, 1),
-    ("announce_interval", -3, 4),
-)
-
-
 def _checked(spec: ClockSpec) -> Mode:
     try:
         mode = Mode(spec.mode)
     except ValueError:
         known = ", ".join(each.value for each in Mode)
         raise Refused("mode", spec.mode, f"the clock's mode is one of {known}") from None
-    for name, low, high in _RANGES:
+    for name, low, high in RANGES:
         value = getattr(spec, name)
         if not isinstance(value, int) or not low <= value <= high:
             raise Refused(name, value, f"from {low} to {high}")
@@ -405,5 +276,5 @@ def _checked(spec: ClockSpec) -> Mode:
 
 
 def _same(a: ClockSpec, b: ClockSpec) -> bool:
-    names = ("mode", "interface", *(name for name, _, _ in _RANGES))
+    names = ("mode", "interface", *(name for name, _, _ in RANGES))
     return all(getattr(a, name) == getattr(b, name) for name in names)

@@ -15,7 +15,8 @@ from aes67.clock.media_clock import STEP_NS, MediaClock
 from aes67.clock.timebase import MS, NS, UNKNOWN_NS, US, Line
 from aes67.ptp.bmca import PortState
 from aes67.ptp.foreign import ForeignMaster
-from aes67.ptp.port import Measured, Outgoing, Port, PortConfig
+from aes67.ptp.port import Port
+from aes67.ptp.port_types import Measured, Outgoing, PortConfig
 from aes67.ptp.rates import Rates
 from aes67.ptp.reasons import doubt, leading, missing, silence
 

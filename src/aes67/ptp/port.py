@@ -9,7 +9,6 @@ locked (`calibrated`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from aes67.clock.measurement import SYNC, Measurement
 from aes67.clock.timebase import NS, Line
@@ -19,14 +18,14 @@ from aes67.ptp.bmca import candidate as as_candidate
 from aes67.ptp.delay import DelayRequests, Made
 from aes67.ptp.foreign import ForeignMaster, ForeignTable, interval_ns
 from aes67.ptp.heard import Heard
-from aes67.ptp.master import FREE_RUNNING, Master, MasterConfig
+from aes67.ptp.master import Master, MasterConfig
+from aes67.ptp.port_types import Event, Measured, Outgoing, PortConfig, Selected
 from aes67.wire import ptp_header as h
-from aes67.wire.ptp_header import Header, PortIdentity
+from aes67.wire.ptp_header import Header
 from aes67.wire.ptp_messages import (
     Announce,
     Answer,
     Message,
-    Quality,
     Timed,
     pack,
     parse,
@@ -37,50 +36,6 @@ STEPS_REMOVED_LIMIT = 255
 FORGET_NS = 60 * NS
 ACTIVE_INTERVALS = 4
 """A master without Sync for this many intervals (and 4 s) is asked no more Delay_Req."""
-
-
-@dataclass(frozen=True, slots=True)
-class PortConfig:
-    """Fixed for the life of a port."""
-
-    identity: PortIdentity
-    role: Role
-    domain: int = 0
-    priority1: int = 250
-    priority2: int = 128
-    quality: Quality = FREE_RUNNING
-    log_announce: int = 1
-    log_sync: int = -3
-    log_delay_request: int = 0
-    announce_receipt_timeout: int = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message to send. `event`: on port 319, and its transmit stamp is to be given to `sent`."""
-
-    data: bytes
-    event: bool
-    token: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A measurement of `master` was added to its estimator."""
-
-    master: PortIdentity
-    measurement: Measurement
-    stepped: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """The best master is another one, or none."""
-
-    master: PortIdentity | None
-
-
-Event = Measured | Selected
 
 
 class Port:

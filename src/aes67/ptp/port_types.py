@@ -1,0 +1,55 @@
+"""What goes into a port and what comes out of it, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aes67.clock.measurement import Measurement
+from aes67.ptp.bmca import Role
+from aes67.ptp.master import FREE_RUNNING
+from aes67.wire.ptp_header import PortIdentity
+from aes67.wire.ptp_messages import Quality
+
+
+@dataclass(frozen=True, slots=True)
+class PortConfig:
+    """Fixed for the life of a port."""
+
+    identity: PortIdentity
+    role: Role
+    domain: int = 0
+    priority1: int = 250
+    priority2: int = 128
+    quality: Quality = FREE_RUNNING
+    log_announce: int = 1
+    log_sync: int = -3
+    log_delay_request: int = 0
+    announce_receipt_timeout: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to send. `event`: on port 319, and its transmit stamp is to be given to `sent`."""
+
+    data: bytes
+    event: bool
+    token: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measurement of `master` was added to its estimator."""
+
+    master: PortIdentity
+    measurement: Measurement
+    stepped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The best master is another one, or none."""
+
+    master: PortIdentity | None
+
+
+Event = Measured | Selected
