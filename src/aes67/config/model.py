@@ -124,7 +124,7 @@ class Config(BaseModel):
     syslog_server: Text = row("", "log", "address:port of the syslog server", longest=260)
     status_file: Text = row("./status.json", "files", "file that keeps sources and sinks; empty: none", longest=4096)
     interface_name: Text = row("eth0", "table", "network interface, or two separated by a comma (ST 2022-7)", longest=64)
-    mdns_enabled: bool = row(True, "stored", "announce and browse by mDNS")
+    mdns_enabled: bool = row(True, "discovery", "announce and browse by mDNS")
     custom_node_id: Text = row("", "sdp", "name of this node; empty: made from its address", longest=64)
     node_id: Text = row("", "ignored", "name of this node in effect")
     ptp_status_script: Text = row("", "files", "program run with unlocked, locking or locked when the clock state changes", longest=4096)

@@ -10,10 +10,12 @@ import contextlib
 import logging
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aes67.discovery.browser import Browser
 from aes67.discovery.rtsp_server import by_path
+from aes67.services import mdns
 from aes67.services.follow import Follower
 from aes67.services.rtsp import RtspService
 from aes67.services.sap import SapService, Settings
@@ -29,7 +31,7 @@ SETTLE_SECONDS = 0.05
 
 
 class Discovery:
-    """SAP, RTSP and what follows from them, from `start` to `close`."""
+    """SAP, mDNS, RTSP and what follows from them, from `start` to `close`."""
 
     def __init__(self, node: Node) -> None:
         self.browser = Browser()
@@ -37,25 +39,31 @@ class Discovery:
         self._sap = SapService(self.browser, self._heard)
         self._follower = Follower(node, self.browser)
         self._rtsp = RtspService(self._find)
-        self._watch: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
+        self._mdns = mdns.MdnsService(self.browser, self._heard)
+        self._watches: list[asyncio.Task[None]] = []
+        self._wakes: list[asyncio.Event] = []
         self._described: dict[int, str] = {}
         """What the RTSP server's sessions know."""
 
     async def start(self) -> None:
         """Begin to announce, to listen and to follow."""
         self._node.subscribe(self._happened)
-        self._watch = asyncio.create_task(self._look())
+        # registering with mDNS takes seconds, so it has a task of its own
+        for work in (self._configure, self._configure_mdns):
+            wake = asyncio.Event()
+            self._wakes.append(wake)
+            self._watches.append(asyncio.create_task(self._look(work, wake)))
 
     async def close(self) -> None:
         """Take everything back that was announced; does nothing before `start`."""
-        if self._watch is None:
+        if not self._watches:
             return
-        self._watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._watch
-        self._watch = None
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            watch.cancel()
+        await asyncio.wait(watches)
         await self._follower.close()
+        await self._mdns.close()
         await self._rtsp.close()
         self._sap.close()
 
@@ -66,26 +74,45 @@ class Discovery:
         return [each.contract(now) for each in found if kind in ("all", each.kind.lower())]
 
     def _happened(self, event: Event) -> None:
-        if self._watch is None:
+        if not self._watches:
             return
         if isinstance(event, ClockChanged | SinkChanged):
             self._follower.look(anew=isinstance(event, ClockChanged))
         if isinstance(event, ConfigChanged) and "auto_sinks_update" in event.keys:
             self._follower.look(anew=True)
-        self._wake.set()
+        for wake in self._wakes:
+            wake.set()
 
-    async def _look(self) -> None:
+    async def _look(self, work: Callable[[], Awaitable[None]], wake: asyncio.Event) -> None:
         while True:
-            self._wake.clear()
+            wake.clear()
             try:
-                self._configure_sap()
-                await self._configure_rtsp()
+                await work()
             except Exception:
                 log.exception("a program error in discovery")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
-                    await self._wake.wait()
+                    await wake.wait()
                     await asyncio.sleep(SETTLE_SECONDS)
+
+    async def _configure(self) -> None:
+        self._configure_sap()
+        await self._configure_rtsp()
+
+    async def _configure_mdns(self) -> None:
+        node, settings = self._node, None
+        config = node.config
+        if config.mdns_enabled and config.interfaces:
+            settings = mdns.Settings(
+                config.interfaces[0],
+                node.computed.ip_addr,
+                node.computed.node_id,
+                config.http_port,
+                config.rtsp_port,
+            )
+        names = {each.id: each.name for each in node.sources.values() if each.enabled}
+        await self._mdns.configure(settings, names)
+        self._warn("mdns", self._mdns.problem)
 
     def _configure_sap(self) -> None:
         config, network = self._node.config, self._node.state.network
@@ -136,5 +163,5 @@ class Discovery:
             self._node.warnings.pop(key, None)
 
     def _heard(self) -> None:
-        if any(each.what != "lost" for each in self.browser.changes()):
+        if self._watches and any(each.what != "lost" for each in self.browser.changes()):
             self._follower.look()

@@ -11,6 +11,7 @@ from aes67.wire.sdp import SessionDescription
 
 Kind = Literal["SAP", "mDNS"]
 SECOND_NS = 1_000_000_000
+LABEL_BYTES = 63
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,8 @@ def readable(octets: bytes) -> str:
         return octets.decode("utf-8")
     except UnicodeDecodeError:
         return octets.decode("latin-1")
+
+
+def label(text: str) -> str:
+    """As much of a name as a DNS label holds."""
+    return text.encode("utf-8", "replace")[:LABEL_BYTES].decode(errors="ignore")

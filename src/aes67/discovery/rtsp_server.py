@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from aes67.discovery.remote import label
 from aes67.errors import WireError
 from aes67.wire import rtsp
 from aes67.wire.rtsp import RtspReader, RtspRequest, RtspResponse
@@ -141,14 +142,19 @@ class RtspServer:
 def by_path(path: str, node_id: str, sources: list[tuple[int, str, bool]]) -> int | None:
     """The source a path names, of (id, name, enabled): `/by-id/N` or `/by-name/NODE NAME`.
 
-    Only enabled sources have names of their own, so they come first.
+    Only enabled sources have names of their own, so they come first. A name may be cut to what mDNS
+    can carry.
     """
     number = re.fullmatch("/by-id/([0-9]{1,4})/?", path)
     if number is not None:
         wanted = int(number[1])
         return next((key for key, _, _ in sources if key == wanted), None)
+    wanted_name = path.removeprefix("/by-name/")
+    if wanted_name == path:
+        return None
     for enabled in (True, False):
         for key, name, is_enabled in sources:
-            if is_enabled is enabled and path == f"/by-name/{node_id} {name}":
+            full = f"{node_id} {name}"
+            if is_enabled is enabled and wanted_name in (full, label(full)):
                 return key
     return None
