@@ -17,11 +17,12 @@ MODES = {"without the compiler": "NUMBA_DISABLE_JIT", "index checks": "NUMBA_BOU
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("variable", MODES.values(), ids=MODES.keys())
 def test_kernels_are_the_same_in_every_mode(variable: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
     options = ["-q", "-x", "-p", "no:cacheprovider", "--hypothesis-profile=quick"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(HERE)],
         cwd=HERE.parent.parent,
-        env=os.environ | {variable: "1"},
+        env=environment | {variable: "1"},
         capture_output=True,
         text=True,
         check=False,
