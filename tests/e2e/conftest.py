@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import pytest
 
 from aes67.selftest.audio import Outcome
 from aes67.selftest.node import Node, Settings
 from e2e.places import Namespace
+
+Result = TypeVar("Result")
 
 STALL_TICKS = 20
 """5 ms in which the kernel did not run the engine: the machine's doing, not the program's."""
@@ -26,6 +29,22 @@ def undisturbed(attempt: Callable[[], Outcome]) -> Outcome:
         if outcome.ok or outcome.skipped_ticks < STALL_TICKS:
             return outcome
     return outcome
+
+
+def without_stall(
+    nodes: Sequence[Node], attempt: Callable[[], Result], fine: Callable[[Result], bool]
+) -> Result:
+    """As `undisturbed`, for anything that runs on some nodes and may be judged by `fine`."""
+
+    def skipped() -> int:
+        return sum(node.status()["engine"]["counters"]["skipped_ticks"] for node in nodes)
+
+    for _ in range(TRIES):
+        before = skipped()
+        result = attempt()
+        if fine(result) or skipped() - before < STALL_TICKS:
+            return result
+    return result
 
 
 @pytest.fixture(scope="module")

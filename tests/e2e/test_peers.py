@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ from aes67.selftest.carry import Clients, carry, command
 from aes67.selftest.compare import Comparator, Verdict
 from aes67.selftest.master import Master
 from aes67.selftest.node import Node, Settings
-from aes67.selftest.plan import Case, case, sink, source
+from aes67.selftest.plan import case, sink, source
 from aes67.selftest.samples import FORMATS
 from aes67.selftest.signal import Signal, chunks
-from e2e.conftest import clear
+from e2e.conftest import clear, undisturbed, without_stall
 from e2e.places import Namespace
 
 pytestmark = [pytest.mark.root, pytest.mark.peer("aplay", "arecord")]
@@ -58,6 +59,11 @@ def foreign_sdp(group: str, payload_type: int) -> str:
     )
 
 
+def judged(node: Node, attempt: Callable[[], Verdict]) -> Verdict:
+    """The verdict of an attempt during which the machine did not stand still."""
+    return without_stall([node], attempt, lambda verdict: verdict.ok)
+
+
 def record_while(node: Node, player: Sequence[str], recorded: Path, seconds: float) -> bytes:
     """What arecord hears while another program plays into the network."""
     wanted = int(seconds * 48000) * 6
@@ -93,7 +99,10 @@ def test_gstreamer_sends_and_we_record_every_sample(node: Node, tmp_path: Path) 
         "!", "rtpL24pay", "pt=96", "min-ptime=1000000", "max-ptime=1000000",
         "!", "udpsink", "host=239.67.0.9", "port=5004", "multicast-iface=lo", "auto-multicast=true",
     ]  # fmt: skip
-    verdict = judge(record_while(node, pipeline, tmp_path / "heard.raw", SECONDS + 3), signal)
+    heard = tmp_path / "heard.raw"
+    verdict = judged(
+        node, lambda: judge(record_while(node, pipeline, heard, SECONDS + 3), signal)
+    )
     assert verdict.ok, (verdict, node.client.get("/api/v1/sinks/0"))
 
 
@@ -106,7 +115,7 @@ def test_we_send_and_gstreamer_records_every_sample(node: Node, tmp_path: Path) 
         "gst-launch-1.0", "-q", "udpsrc", f"address={group}", "port=5004", "multicast-iface=lo",
         f"caps={caps}", "!", "rtpL24depay", "!", "filesink", f"location={recorded}", "sync=false",
     ]  # fmt: skip
-    verdict = play_into(node, pipeline, recorded, swap=True)
+    verdict = judged(node, lambda: play_into(node, pipeline, recorded))
     assert verdict.ok, verdict
 
 
@@ -123,12 +132,13 @@ def test_our_sdp_is_all_that_ffmpeg_needs_to_record_every_sample(
         "-i", str(description), "-map", "0:a", "-c:a", "copy", "-flush_packets", "1",
         "-f", "s24be", str(recorded),
     ]  # fmt: skip
-    verdict = play_into(node, pipeline, recorded, swap=True)
+    verdict = judged(node, lambda: play_into(node, pipeline, recorded))
     assert verdict.ok, verdict
 
 
-def play_into(node: Node, receiver: Sequence[str], recorded: Path, swap: bool) -> Verdict:
+def play_into(node: Node, receiver: Sequence[str], recorded: Path) -> Verdict:
     """Play the signal with aplay while a foreign program records our stream into a file."""
+    recorded.unlink(missing_ok=True)
     signal = Signal(frames=round(SECONDS * 48000), channels=2)
     program = subprocess.Popen(receiver, stdin=subprocess.DEVNULL)
     try:
@@ -151,7 +161,7 @@ def play_into(node: Node, receiver: Sequence[str], recorded: Path, swap: bool) -
             program.wait()
     heard = recorded.read_bytes()
     heard = heard[: len(heard) // 6 * 6]
-    return judge(big_endian(heard) if swap else heard, signal)
+    return judge(big_endian(heard), signal)
 
 
 def test_ffmpeg_sends_and_we_hear_it(node: Node, tmp_path: Path) -> None:
@@ -165,7 +175,8 @@ def test_ffmpeg_sends_and_we_hear_it(node: Node, tmp_path: Path) -> None:
         "-i", str(path), "-c:a", "pcm_s24be", "-f", "rtp", "-payload_type", "97",
         "rtp://239.67.0.10:5004?pkt_size=300&localaddr=127.0.0.1",
     ]  # fmt: skip
-    verdict = judge(record_while(node, player, tmp_path / "heard.raw", SECONDS + 3), signal)
+    heard = tmp_path / "heard.raw"
+    verdict = judged(node, lambda: judge(record_while(node, player, heard, SECONDS + 3), signal))
     assert verdict.frames == signal.frames, (verdict, node.client.get("/api/v1/sinks/0"))
     assert verdict.differing_frames == 0, verdict
 
@@ -271,8 +282,8 @@ def followed() -> Iterator[Node]:
 @pytest.mark.peer("ptp4l")
 def test_every_sample_is_identical_on_ptp4ls_time(followed: Node) -> None:
     followed.wait_locked(20.0)
-    outcome = run_case(
-        followed, STEREO, SECONDS, CLIENTS, STEREO.relaxed_delay(), shown=False
+    outcome = undisturbed(
+        lambda: run_case(followed, STEREO, SECONDS, CLIENTS, STEREO.relaxed_delay(), False)
     )
     assert outcome.ok, outcome.problems()
     assert outcome.clock["mode"] == "ptp-slave"
@@ -281,24 +292,20 @@ def test_every_sample_is_identical_on_ptp4ls_time(followed: Node) -> None:
 
 def test_several_programs_play_and_record_at_once(node: Node) -> None:
     """Two stereo pairs on different channels, each with its own player and recorder."""
-    import threading
-
     quad = case("S24_3LE", 48000, 4, "L24", "1ms")
     node.client.put("/api/v1/sources/0", source(quad, 0))
     sdp = node.client.get("/api/source/sdp/0")
     node.client.put("/api/v1/sinks/0", sink(quad, 0, sdp, quad.relaxed_delay()))
     node.wait_receiving(1)
-    verdicts: dict[int, Verdict] = {}
 
-    def pair(first: int) -> None:
+    def pair(first: int) -> Verdict:
         clients = Clients(f"aes67:CHANNELS=2,FIRST={first}", 480, 1920)
-        wanted: Case = STEREO
-        verdicts[first] = carry(wanted, SECONDS, clients, node.environment).verdict
+        return carry(STEREO, SECONDS, clients, node.environment).verdict
 
-    threads = [threading.Thread(target=pair, args=(first,)) for first in (0, 2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(verdict.ok for verdict in verdicts.values()), verdicts
+    def attempt() -> list[Verdict]:
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(pair, (0, 2)))
+
+    verdicts = without_stall([node], attempt, lambda found: all(each.ok for each in found))
+    assert all(verdict.ok for verdict in verdicts), verdicts
     clear(node)

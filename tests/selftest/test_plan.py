@@ -88,3 +88,4 @@ def test_streams_cover_each_channel_once(rate: int, channels: int, codec: str, p
 
 def test_the_least_delay_is_a_packet_two_ticks_and_a_margin() -> None:
     assert case("S16_LE", 48000, 2, "L24", "1ms").least_delay() == 48 + 3 * 12
+    assert case("S16_LE", 48000, 2, "L24", "125us").least_delay() == 6 + 3 * 6
