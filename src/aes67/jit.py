@@ -14,6 +14,8 @@ import hashlib
 import os
 import platform
 import re
+import stat
+import tempfile
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -104,22 +106,38 @@ def _bounds_checked() -> bool:
     return os.environ.get("NUMBA_BOUNDSCHECK") == "1"
 
 
-def _prepare_cache() -> None:
-    """Point Numba at the directory of this source state; owner-only: it holds machine code."""
+def is_private(directory: Path) -> bool:
+    """Whether a directory is ours and nobody else may write it: what lies there will be run."""
+    found = directory.lstat()
+    open_to_others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not open_to_others
+
+
+def _prepare_cache() -> bool:
+    """Point Numba at the directory of this source state; False when no place can be written.
+
+    The second choice, under the folder for temporary files, lasts until the next boot.
+    """
     if "NUMBA_CACHE_DIR" in os.environ:
-        return
-    directory = cache_root() / source_hash()
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = directory.stat().st_uid
-        if owner != os.geteuid():
-            raise PermissionError(f"{directory} belongs to uid {owner}")
-    except OSError:
-        return  # Numba then falls back to its own per-user choice, which its index still validates
-    os.environ["NUMBA_CACHE_DIR"] = str(directory)
+        return True
+    temporary = Path(tempfile.gettempdir()) / f"aes67-kernels-{os.geteuid()}"
+    for root in (cache_root(), temporary):
+        directory = root / source_hash()
+        try:
+            directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory.mkdir(mode=0o700, exist_ok=True)
+            usable = is_private(directory.parent) and is_private(directory)
+            usable = usable and os.access(directory, os.W_OK)
+        except OSError:
+            continue
+        if usable:
+            os.environ["NUMBA_CACHE_DIR"] = str(directory)
+            return True
+    return False
 
 
-_prepare_cache()
+CACHED = _prepare_cache()
+"""False: nothing can be kept, and every start compiles anew."""
 
 import numba  # noqa: E402  (after the cache directory is set)
 
@@ -131,7 +149,7 @@ def kernel(function: F) -> F:
     and with `NUMBA_DISABLE_JIT=1` the function stays plain Python. `NUMBA_BOUNDSCHECK=1` turns
     index checks on.
     """
-    compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=False)(function)
+    compiled = numba.njit(nogil=True, cache=CACHED, error_model="numpy", fastmath=False)(function)
     return cast(F, compiled)
 
 
@@ -142,7 +160,7 @@ def inner(function: F) -> F:
     """
     compiled = numba.njit(
         nogil=True,
-        cache=True,
+        cache=CACHED,
         error_model="numpy",
         fastmath=False,
         no_cpython_wrapper=True,
