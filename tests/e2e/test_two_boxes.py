@@ -20,8 +20,8 @@ from e2e.places import Link, Namespace
 pytestmark = [pytest.mark.root, pytest.mark.peer("aplay", "arecord")]
 
 CLIENTS = Clients(period_frames=480, buffer_frames=1920)
-DELAY = 480
-"""10 ms: the packet, two ticks, and what a busy test machine adds."""
+DELAY = 960
+"""20 ms: the packet, two ticks, and what two engines on a busy test machine add."""
 
 
 @pytest.fixture(scope="module")
