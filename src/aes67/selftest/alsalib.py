@@ -51,6 +51,7 @@ int snd_pcm_format_value(const char *name);
 int snd_pcm_prepare(snd_pcm_t *pcm);
 int snd_pcm_start(snd_pcm_t *pcm);
 int snd_pcm_drop(snd_pcm_t *pcm);
+int snd_pcm_wait(snd_pcm_t *pcm, int timeout);
 snd_pcm_sframes_t snd_pcm_writei(snd_pcm_t *pcm, const void *buffer, snd_pcm_uframes_t size);
 snd_pcm_sframes_t snd_pcm_readi(snd_pcm_t *pcm, void *buffer, snd_pcm_uframes_t size);
 """
@@ -172,6 +173,15 @@ class Pcm(AbstractContextManager["Pcm"]):
     def drop(self) -> None:
         """Stop it at once."""
         self._call("snd_pcm_drop", self._handle)
+
+    def wait(self, timeout_ms: int = 1000) -> None:
+        """Wait until a period can be transferred.
+
+        A blocking `snd_pcm_readi` that finds a part of a period takes it and then waits for a
+        *whole* further one, so a program that wants low latency waits first.
+        """
+        if not self._call("snd_pcm_wait", self._handle, timeout_ms):
+            raise AlsaError("snd_pcm_wait", errno.ETIMEDOUT, f"nothing within {timeout_ms} ms")
 
     def write(self, data: Any, frames: int) -> int:
         """Write interleaved frames (any buffer), blocking; frames written."""

@@ -85,6 +85,7 @@ def loop(
     while time.monotonic_ns() < end and run.xruns < MAX_XRUNS:
         chunk = encode(tagged(len(run.written_ns) * period, period, channels), form)
         try:
+            capture.wait()
             if capture.read(into, period) != period:
                 capture.read(into, period)  # a short read hides an error, which this call tells
                 continue
