@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from aes67.jit import inner  # before Numba: it names the cache directory
+from aes67.jit import inner, kernel  # before Numba: it names the cache directory
 
 # isort: split
 import numpy as np
+from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
@@ -112,3 +113,31 @@ def copy_locked(copy: Any, words: Any, sequence: int, tries: int) -> bool:
         if load_acquire(words, sequence) == before:
             return True
     return False
+
+
+@intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """Have the cache line of `array[index]` of a contiguous array fetched, to be written soon."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        pointer = _word_pointer(context, builder, signature.args[0], *arguments)
+        pointer = builder.bitcast(pointer, byte)
+        builder.call(fetch, [pointer, number(1), number(3), number(1)])  # write, keep, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), build
+
+
+@kernel
+def store_word(words: Any, index: int, value: int) -> None:
+    """`store_release` for Python code."""
+    store_release(words, index, value)
+
+
+@kernel
+def load_word(words: Any, index: int) -> int:
+    """`load_acquire` for Python code."""
+    return int(load_acquire(words, index))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aes67.engine.atomics import prefetch
 from aes67.engine.libc import EAGAIN, MSG_DONTWAIT, MSG_TRUNC, last_error, recvmmsg
 from aes67.engine.mmsg import (
     IP_PKTINFO,
@@ -20,8 +21,9 @@ from aes67.media.meters import UNITY, amplify, peak_of
 from aes67.media.pcm import sample_bytes, unpack
 from aes67.media.playout import count_present, finalise, place, silence
 from aes67.media.rtp import Packet, parse_header
-from aes67.shm.layout import CODEC_AM824_AES3, MAX_LEGS, MAX_SINKS
+from aes67.shm.layout import CACHE_LINE, CODEC_AM824_AES3, MAX_LEGS, MAX_SINKS
 
+LINE_SAMPLES = CACHE_LINE // 4
 _CONTROL_TYPE = 12
 _NAME_ADDRESS = 4
 
@@ -119,6 +121,7 @@ def deliver(tick: Tick, bank: int, bus: Any, s: int, i: int, packet: Packet, now
     counters["duplicate"] += present
     if present == frames:
         return
+    fetch_bus(bus, row, first, frames)
     samples = receiving.samples[:count]
     words = receiving.words[i, packet.start :]
     if codec == CODEC_AM824_AES3:
@@ -129,12 +132,29 @@ def deliver(tick: Tick, bank: int, bus: Any, s: int, i: int, packet: Packet, now
     if gain != UNITY:
         amplify(samples, gain)
     counters["peak"] = max(counters["peak"], peak_of(samples))
-    place(bus, marks, row, samples, first)
+    place(bus, marks, row, samples, first, present)
     counters["packets"] += 1
     counters["bytes"] += packet.size
     margin = first - now.frame
     counters["margin_frames"] = margin
     counters["margin_min_frames"] = min(counters["margin_min_frames"], margin)
+
+
+@inner
+def fetch_bus(bus: Any, row: Any, first: int, frames: int) -> None:
+    """Have the memory fetched that a packet will be written to, while its samples are unpacked.
+
+    Each channel's frames lie in a page of their own that was last written a ring's length ago, so
+    neither cache nor address translation has them: written one after the other, most of the time
+    would go by waiting.
+    """
+    mask = bus.shape[1] - 1
+    for c in range(row["channels"]):
+        device = int(row["map"][c])
+        if device >= 0:
+            channel = bus[device]
+            for f in range(first, first + frames, LINE_SAMPLES):
+                prefetch(channel, f & mask)
 
 
 @inner

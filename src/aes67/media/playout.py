@@ -21,13 +21,34 @@ Marks = npt.NDArray[np.uint8]
 
 
 @kernel
+def count_ones(marks: Marks) -> int:
+    """How many of these marks are set."""
+    found = 0
+    for f in range(marks.shape[0]):
+        found += int(marks[f])
+    return found
+
+
+@kernel
 def count_present(marks: Marks, first: int, frames: int) -> int:
-    """How many of the frames from `first` on have come already."""
-    mask = marks.shape[0] - 1
+    """How many of the frames from `first` on have come already; at most one ring of them."""
+    slot = first & (marks.shape[0] - 1)
+    before_wrap = min(frames, marks.shape[0] - slot)
     present = 0
-    for f in range(first, first + frames):
-        present += int(marks[f & mask])
+    for mark in marks[slot : slot + before_wrap]:
+        present += int(mark)
+    for mark in marks[: frames - before_wrap]:
+        present += int(mark)
     return present
+
+
+@kernel
+def set_marks(marks: Marks, first: int, frames: int, mark: int) -> None:
+    """Mark frames as come (1) or clear them (0); at most one ring of them."""
+    slot = first & (marks.shape[0] - 1)
+    before_wrap = min(frames, marks.shape[0] - slot)
+    marks[slot : slot + before_wrap] = mark
+    marks[: frames - before_wrap] = mark
 
 
 @kernel
@@ -54,21 +75,22 @@ def spread(bus: Bus, row: Record, samples: Samples, first: int) -> None:
 
 
 @kernel
-def place(bus: Bus, marks: Marks, row: Record, samples: Samples, first: int) -> int:
-    """Write the frames that are not there yet and mark them; returns how many were there."""
+def place(bus: Bus, marks: Marks, row: Record, samples: Samples, first: int, present: int) -> None:
+    """Write the frames that are not there yet, and mark them.
+
+    Args:
+        present: how many are there (`count_present`).
+    """
     channels = row["channels"]
     frames = samples.shape[0] // channels
     mask = marks.shape[0] - 1
-    present = count_present(marks, first, frames)
     if present == 0:
         spread(bus, row, samples, first)
-    elif present < frames:
+    else:
         for f in range(frames):
             if not marks[(first + f) & mask]:
                 spread(bus, row, samples[f * channels : (f + 1) * channels], first + f)
-    for f in range(first, first + frames):
-        marks[f & mask] = 1
-    return present
+    set_marks(marks, first, frames, 1)
 
 
 @kernel
@@ -109,14 +131,16 @@ def finalise(bus: Bus, marks: Marks, row: Record, begin: int, end: int) -> int:
 
 @kernel
 def walk(bus: Bus, marks: Marks, row: Record, begin: int, end: int) -> int:
-    """`finalise` for frames that may be marked."""
+    """`finalise` for frames that may be marked: at most one ring of marks."""
     mask = marks.shape[0] - 1
-    present = count_present(marks, begin, end - begin)
+    frames = end - begin
+    present = count_present(marks, begin, frames)
     if present == 0:
-        silence_sink(bus, row, begin, end - begin)
-    else:
+        silence_sink(bus, row, begin, frames)
+        return frames
+    if present < frames:
         for f in range(begin, end):
             if not marks[f & mask]:
                 silence_sink(bus, row, f, 1)
-            marks[f & mask] = 0
-    return end - begin - present
+    set_marks(marks, begin, frames, 0)
+    return frames - present
