@@ -35,6 +35,14 @@ static void report_gone(struct pcm *pcm)
 	}
 }
 
+/* alsa-lib calls some of these after hw_free too, with the state it had before. */
+static int usable(const struct pcm *pcm)
+{
+	if (pcm->life == PCM_GONE)
+		return -ENODEV;
+	return pcm->is_configured ? 0 : -EBADFD;
+}
+
 /*
  * A negative result outside RUNNING would turn any state into XRUN, a lost engine too: that one is
  * told by the state DISCONNECTED and a valid position.
@@ -80,7 +88,8 @@ static int aes67_delay(snd_pcm_ioplug_t *io, snd_pcm_sframes_t *delayp)
 	if (io->state == SND_PCM_STATE_RUNNING && pcm->has_xrun)
 		snd_pcm_ioplug_set_state(io, SND_PCM_STATE_XRUN);
 	exact = io->state == SND_PCM_STATE_RUNNING || io->state == SND_PCM_STATE_DRAINING
-			? pcm->exact : pcm->hw;
+			? pcm->exact
+			: pcm->hw;
 	if (pcm->is_capture)
 		*delayp = exact > pcm->appl ? exact - pcm->appl : 0;
 	else
@@ -97,8 +106,7 @@ static int aes67_delay(snd_pcm_ioplug_t *io, snd_pcm_sframes_t *delayp)
 static char *area_bytes(const struct pcm *pcm, const snd_pcm_channel_area_t *areas,
 			snd_pcm_uframes_t offset)
 {
-	return (char *)areas->addr + areas->first / 8 +
-	       offset * (size_t)pcm->channels * pcm->width;
+	return (char *)areas->addr + areas->first / 8 + offset * (size_t)pcm->channels * pcm->width;
 }
 
 /*
@@ -118,7 +126,9 @@ static snd_pcm_sframes_t aes67_transfer(snd_pcm_ioplug_t *io, const snd_pcm_chan
 	take_pointers(pcm);
 	position = pcm->appl;
 	pcm->counters.transfers++;
-	if (!pcm->is_capture) {
+	if (!pcm->is_configured) {
+		result = -EBADFD;
+	} else if (!pcm->is_capture) {
 		samples_write(pcm, bytes, position, result);
 		pcm->appl = position + result;
 		samples_publish_appl(pcm);
@@ -148,9 +158,8 @@ static int aes67_start(snd_pcm_ioplug_t *io)
 	pcm->check_socket = true;
 	motion_update(pcm, io->state, now);
 	report_gone(pcm);
-	if (pcm->life == PCM_GONE)
-		err = -ENODEV;
-	else
+	err = usable(pcm);
+	if (err == 0)
 		motion_start(pcm, now);
 	motion_arm(pcm, now);
 	pthread_mutex_unlock(&pcm->lock);
@@ -182,13 +191,12 @@ static int aes67_pause(snd_pcm_ioplug_t *io, int enable)
 	take_pointers(pcm);
 	motion_update(pcm, io->state, now);
 	report_gone(pcm);
-	if (pcm->life == PCM_GONE) {
-		err = -ENODEV;
-	} else if (pcm->has_xrun) {
+	err = usable(pcm);
+	if (err == 0 && pcm->has_xrun) {
 		snd_pcm_ioplug_set_state(io, SND_PCM_STATE_XRUN);
 		pcm->state = SND_PCM_STATE_XRUN;
 		err = -EPIPE;
-	} else {
+	} else if (err == 0) {
 		motion_pause(pcm, now, enable);
 	}
 	motion_arm(pcm, now);
@@ -208,8 +216,7 @@ static int aes67_prepare(snd_pcm_ioplug_t *io)
 	motion_rewind(pcm);
 	motion_update(pcm, SND_PCM_STATE_PREPARED, now);
 	report_gone(pcm);
-	if (pcm->life == PCM_GONE)
-		err = -ENODEV;
+	err = usable(pcm);
 	motion_arm(pcm, now);
 	pthread_mutex_unlock(&pcm->lock);
 	return err;

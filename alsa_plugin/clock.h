@@ -32,9 +32,10 @@ struct clock_line {
 	int64_t rate_q40;
 	int64_t epoch;
 	int64_t state;
-	int64_t mono_ns;
+	int64_t mono_ns; /* this and the next: one instant on both clocks */
 	int64_t mono_raw_ns;
 	int64_t tick_ns;
+	int64_t heartbeat_ns; /* CLOCK_MONOTONIC of the engine's latest tick */
 };
 
 static inline int64_t clock_load(const int64_t *field)
@@ -65,7 +66,7 @@ static inline bool clock_read(const struct aes67_clock_page *page, struct clock_
 		int64_t seq = clock_load(&page->mono_seq);
 		struct clock_line copy = *line;
 
-		copy.mono_ns = clock_load(&page->mono_ns);
+		copy.heartbeat_ns = copy.mono_ns = clock_load(&page->mono_ns);
 		copy.mono_raw_ns = clock_load(&page->mono_raw_ns);
 		copy.tick_ns = clock_load(&page->tick_ns);
 		mono = !(seq & 1) && clock_load(&page->mono_seq) == seq;
@@ -91,9 +92,10 @@ static inline int64_t clock_media_ns(const struct clock_line *line, int64_t mono
 	clock_wide since = (clock_wide)mono_ns + line->mono_raw_ns - line->mono_ns - line->raw_ns;
 	clock_wide bounded = clock_clamp(since, -CLOCK_LIMIT, CLOCK_LIMIT);
 
-	return clock_clamp(line->media_ns + bounded +
-			   ((bounded * clock_rate_factor(line)) >> AES67_RATE_FRACTION_BITS),
-			   0, CLOCK_LIMIT);
+	return clock_clamp(
+		line->media_ns + bounded +
+			((bounded * clock_rate_factor(line)) >> AES67_RATE_FRACTION_BITS),
+		0, CLOCK_LIMIT);
 }
 
 /* First instant of CLOCK_MONOTONIC at which media time is at least media_ns. */
@@ -101,8 +103,8 @@ static inline int64_t clock_mono_ns(const struct clock_line *line, int64_t media
 {
 	clock_wide unit = (clock_wide)1 << AES67_RATE_FRACTION_BITS;
 	clock_wide speed = unit + clock_rate_factor(line); /* d media / d raw in 2^-40 */
-	clock_wide ahead = clock_clamp((clock_wide)media_ns - line->media_ns,
-				       -CLOCK_LIMIT, CLOCK_LIMIT);
+	clock_wide ahead =
+		clock_clamp((clock_wide)media_ns - line->media_ns, -CLOCK_LIMIT, CLOCK_LIMIT);
 	clock_wide since;
 
 	if (speed <= 0)
@@ -110,8 +112,8 @@ static inline int64_t clock_mono_ns(const struct clock_line *line, int64_t media
 	since = ahead * unit / speed; /* rounds towards zero */
 	if (since * speed < ahead * unit)
 		since++;
-	return clock_clamp(since + line->raw_ns - line->mono_raw_ns + line->mono_ns,
-			   0, CLOCK_NEVER);
+	return clock_clamp(since + line->raw_ns - line->mono_raw_ns + line->mono_ns, 0,
+			   CLOCK_NEVER);
 }
 
 /* Number of the frame that is being sampled at a media time (not negative). */

@@ -51,8 +51,8 @@ static inline int32_t convert_float(float value)
 }
 
 /* `count` samples of an application into the ring. */
-static inline void convert_in(unsigned int format, int32_t *restrict to,
-			      const void *restrict from, size_t count)
+static inline void convert_in(unsigned int format, int32_t *restrict to, const void *restrict from,
+			      size_t count)
 {
 	const uint8_t *bytes = from;
 

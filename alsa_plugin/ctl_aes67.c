@@ -154,8 +154,8 @@ static int aes67_get_attribute(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key, int *t
 	return 0;
 }
 
-static int aes67_get_integer_info(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key, long *imin,
-				  long *imax, long *istep)
+static int aes67_get_integer_info(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key, long *imin, long *imax,
+				  long *istep)
 {
 	(void)ext;
 	*imin = is_volume(key) ? AES67_CTL_VOLUME_MIN_DB : 0;

@@ -51,8 +51,8 @@ static int map(struct link_memory *memory, int fd, int64_t bytes, int protection
 
 static int check_caps(const struct aes67_msg_caps *caps)
 {
-	if (caps->rate_count < 1 || caps->rate_count > AES67_MAX_RATES ||
-	    caps->channels_min < 1 || caps->channels_min > caps->channels_max ||
+	if (caps->rate_count < 1 || caps->rate_count > AES67_MAX_RATES || caps->channels_min < 1 ||
+	    caps->channels_min > caps->channels_max ||
 	    caps->channels_max > AES67_MAX_STREAM_CHANNELS ||
 	    caps->bus_channels > AES67_MAX_DEVICE_CHANNELS)
 		return -EPROTO;
@@ -91,33 +91,39 @@ static bool is_power_of_two(int64_t number)
 }
 
 /* Does the header page say what the message says and the stream needs? */
-static int check_memory(const struct link *link, const struct aes67_msg_stream *stream)
+static bool is_bus(const struct link *link, const struct aes67_msg_stream *stream)
 {
-	if (link->is_capture) {
-		const struct aes67_bus_header *bus = link->memory.address;
+	const struct aes67_bus_header *bus = link->memory.address;
 
-		return bus->magic == AES67_BUS_MAGIC && bus->major == AES67_VERSION_MAJOR &&
-		       bus->rate == link->setup.rate && bus->channels == stream->channels &&
-		       bus->frames == stream->ring_frames ? 0 : -EPROTO;
-	}
-	return link_stream(link)->magic == AES67_STREAM_MAGIC &&
-	       link_stream(link)->major == AES67_VERSION_MAJOR &&
-	       link_stream(link)->rate == link->setup.rate &&
-	       link_stream(link)->channels == stream->channels &&
-	       link_stream(link)->ring_frames == stream->ring_frames ? 0 : -EPROTO;
+	return bus->magic == AES67_BUS_MAGIC && bus->major == AES67_VERSION_MAJOR &&
+	       bus->rate == link->setup.rate && bus->channels == stream->channels &&
+	       bus->frames == stream->ring_frames;
+}
+
+static bool is_stream(const struct link *link, const struct aes67_msg_stream *stream)
+{
+	const struct aes67_stream_header *header = link->memory.address;
+
+	return header->magic == AES67_STREAM_MAGIC && header->major == AES67_VERSION_MAJOR &&
+	       header->rate == link->setup.rate && header->channels == stream->channels &&
+	       header->ring_frames == stream->ring_frames;
 }
 
 static int check_stream(const struct link *link, const struct aes67_msg_stream *stream)
 {
 	int64_t channels = link->setup.channels, needed;
+	bool fits;
 
 	if (!is_power_of_two(stream->ring_frames) || stream->ring_frames > (1 << 28) ||
 	    stream->channels < 1 || stream->channels > AES67_MAX_DEVICE_CHANNELS)
 		return -EPROTO;
-	if (link->is_capture ? stream->channels < link->first + channels ||
-			       stream->ring_frames < link->setup.rate
-			     : stream->channels != channels ||
-			       stream->ring_frames < link->setup.buffer_frames)
+	if (link->is_capture)
+		fits = stream->channels >= link->first + channels &&
+		       stream->ring_frames >= link->setup.rate;
+	else
+		fits = stream->channels == channels &&
+		       stream->ring_frames >= link->setup.buffer_frames;
+	if (!fits)
 		return -EPROTO;
 	needed = AES67_PAGE_BYTES + stream->ring_frames * stream->channels * 4;
 	return stream->bytes < needed || stream->bytes > MEMORY_MAX ? -EPROTO : 0;
@@ -133,9 +139,8 @@ int grant_stream(struct link *link, const struct aes67_msg_stream *stream, int f
 		  link->is_capture ? PROT_READ : PROT_READ | PROT_WRITE);
 	if (err < 0)
 		return err;
-	err = check_memory(link, stream);
-	if (err < 0)
-		return err;
+	if (!(link->is_capture ? is_bus(link, stream) : is_stream(link, stream)))
+		return -EPROTO;
 	link->ring_frames = stream->ring_frames;
 	link->ring_channels = stream->channels;
 	link->stage = LINK_UP;

@@ -67,8 +67,7 @@ static int set_sizes(struct pcm *pcm, unsigned int low, unsigned int high)
 						      period * PERIODS_MIN, (unsigned int)buffer);
 	if (err == 0)
 		err = snd_pcm_ioplug_set_param_minmax(&pcm->io, SND_PCM_IOPLUG_HW_PERIODS,
-						      PERIODS_MIN,
-						      (unsigned int)buffer / period);
+						      PERIODS_MIN, (unsigned int)buffer / period);
 	return err;
 }
 

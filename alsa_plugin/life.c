@@ -5,6 +5,8 @@
  * is over.
  */
 #define _GNU_SOURCE
+#include <time.h>
+
 #include "pcm.h"
 
 #define SOCKET_CHECK_NS (20 * MS) /* how often an application that never polls looks */
@@ -49,6 +51,8 @@ static void finish_attach(struct pcm *pcm, int64_t now)
 
 	if (!clock_read(link_clock(&pcm->next), &line))
 		return; /* its writer is in the way: at the next step */
+	line.mono_ns = pcm->clock.mono_ns;
+	line.mono_raw_ns = pcm->clock.mono_raw_ns;
 	if (pcm->next.stage == LINK_UP && pcm->is_capture)
 		samples_stage(pcm, pcm->hw);
 	else if (pcm->next.stage == LINK_UP)
@@ -116,16 +120,36 @@ static void check_socket(struct pcm *pcm, int64_t now)
 		lose_engine(pcm, now);
 }
 
+/* When the engine last gave a sign of life. */
+static int64_t seen_ns(const struct pcm *pcm)
+{
+	int64_t heartbeat = pcm->clock.heartbeat_ns;
+
+	return heartbeat > pcm->attached_ns ? heartbeat : pcm->attached_ns;
+}
+
+/*
+ * What time it is on both clocks, read here and now: the pair in the page was taken at a tick and
+ * ages while there is none, and a tick interrupted between its two readings would make the media
+ * clock leap for everybody.
+ */
+static void read_instant(struct clock_line *line, int64_t now)
+{
+	struct timespec raw;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &raw);
+	line->mono_ns = now;
+	line->mono_raw_ns = (int64_t)raw.tv_sec * NS_PER_S + raw.tv_nsec;
+}
+
 void life_update(struct pcm *pcm, int64_t now)
 {
-	if (pcm->life == PCM_ATTACHED) {
-		int64_t seen;
-
+	if (pcm->life == PCM_ATTACHED)
 		clock_read(link_clock(&pcm->link), &pcm->clock);
-		seen = pcm->clock.mono_ns > pcm->attached_ns ? pcm->clock.mono_ns
-							     : pcm->attached_ns;
+	read_instant(&pcm->clock, now);
+	if (pcm->life == PCM_ATTACHED) {
 		check_socket(pcm, now);
-		if (pcm->life == PCM_ATTACHED && now - seen > STALE_NS)
+		if (pcm->life == PCM_ATTACHED && now - seen_ns(pcm) > STALE_NS)
 			lose_engine(pcm, now);
 	}
 	if (pcm->life == PCM_ORPHAN) {
@@ -137,9 +161,10 @@ void life_update(struct pcm *pcm, int64_t now)
 }
 
 /* How long a waiting application may sleep without a look at all this. */
-int64_t life_wake_limit(const struct pcm *pcm)
+int64_t life_wake_limit(const struct pcm *pcm, int64_t now)
 {
 	if (pcm->life != PCM_ORPHAN)
-		return STALE_NS;
+		return clock_clamp((clock_wide)seen_ns(pcm) + STALE_NS + ATTACH_STEP_NS - now,
+				   ATTACH_STEP_NS, STALE_NS);
 	return pcm->next.stage == LINK_CLOSED ? ATTACH_EVERY_NS : ATTACH_STEP_NS;
 }

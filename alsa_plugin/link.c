@@ -183,17 +183,16 @@ static int refusal(const struct message *m)
 
 static int take_reply(struct link *link, const struct message *m)
 {
-	if (m->head.serial != link->serial)
+	bool is_caps = link->stage == LINK_HELLO && m->head.type == AES67_MSG_CAPS;
+	bool is_stream = link->stage == LINK_SETUP && m->head.type == AES67_MSG_STREAM;
+
+	if (m->head.serial != link->serial || !(is_caps || is_stream))
 		return 0; /* of a request given up: ignore */
-	if (link->stage == LINK_HELLO && m->head.type == AES67_MSG_CAPS)
-		return m->head.status ? refusal(m)
-		       : m->size < sizeof(m->caps) ? -EPROTO
-						   : grant_caps(link, &m->caps, m->fd);
-	if (link->stage == LINK_SETUP && m->head.type == AES67_MSG_STREAM)
-		return m->head.status ? refusal(m)
-		       : m->size < sizeof(m->stream) ? -EPROTO
-						     : grant_stream(link, &m->stream, m->fd);
-	return 0;
+	if (m->head.status)
+		return refusal(m);
+	if (m->size < (is_caps ? sizeof(m->caps) : sizeof(m->stream)))
+		return -EPROTO;
+	return is_caps ? grant_caps(link, &m->caps, m->fd) : grant_stream(link, &m->stream, m->fd);
 }
 
 static unsigned int event_of(const struct message *m)

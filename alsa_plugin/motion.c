@@ -125,13 +125,13 @@ static int64_t wanted(const struct pcm *pcm)
  * late engine is late with both. */
 static bool is_bus_stuck(struct pcm *pcm, int64_t done)
 {
-	bool lags = media_frame(pcm, pcm->clock.mono_ns) - done > pcm->rate / BUS_LAG_S;
+	bool lags = media_frame(pcm, pcm->clock.heartbeat_ns) - done > pcm->rate / BUS_LAG_S;
 
 	if (!lags)
 		pcm->lag_ns = 0;
 	else if (!pcm->lag_ns)
-		pcm->lag_ns = pcm->clock.mono_ns;
-	return lags && pcm->clock.mono_ns - pcm->lag_ns > NS_PER_S / BUS_LAG_S;
+		pcm->lag_ns = pcm->clock.heartbeat_ns;
+	return lags && pcm->clock.heartbeat_ns - pcm->lag_ns > NS_PER_S / BUS_LAG_S;
 }
 
 /* Captured frames are there when the engine says so; while it is late they wait for it. */
@@ -152,17 +152,22 @@ static int64_t limit_to_bus(struct pcm *pcm, int64_t position)
 /*
  * When an engine that was late goes on, or is given up, frames come all at once that nobody could
  * have read before. For an application that waited for them that is no overrun: they are handed
- * to it as it reads, up to a buffer at a time, until it is level with the clock again.
+ * to it as it reads, up to a buffer at a time, until it is level with the clock again. What the
+ * bus has overwritten meanwhile is lost all the same.
  */
 static int64_t catch_up(struct pcm *pcm, int64_t position, int64_t clock)
 {
-	int64_t limit = pcm->appl + (int64_t)pcm->stop_threshold - 1;
+	int64_t limit;
 
+	if (!stops_at_xrun(pcm))
+		return position;
+	limit = pcm->appl + (int64_t)pcm->stop_threshold - 1;
 	if (position < clock && position - pcm->appl < pcm->avail_min)
 		pcm->is_behind = true;
-	else if (position == clock && position <= limit)
+	else if ((position == clock && position <= limit) ||
+		 position - pcm->hw > samples_bus_reach(pcm))
 		pcm->is_behind = false;
-	return pcm->is_behind && stops_at_xrun(pcm) && position > limit ? limit : position;
+	return pcm->is_behind && position > limit ? limit : position;
 }
 
 /* Has the engine taken everything that was written? */
@@ -298,7 +303,7 @@ static int64_t wake_ns(const struct pcm *pcm, int64_t now)
 		if (when <= now)
 			when = retry_ns(pcm, now);
 	}
-	limit = life_wake_limit(pcm);
+	limit = life_wake_limit(pcm, now);
 	if (pcm->is_staging && limit > WAKE_LIMIT_STAGING_NS)
 		limit = WAKE_LIMIT_STAGING_NS;
 	return at_latest(pcm, when, now, limit);

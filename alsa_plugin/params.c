@@ -80,8 +80,9 @@ static int read_server(struct params *params, snd_config_t *node)
  * the name hw:RAVENNA. */
 static int is_ignored(const char *id)
 {
-	static const char *const ignored[] = { "comment", "type", "hint", "card", "device",
-					       "subdevice" };
+	static const char *const ignored[] = {
+		"comment", "type", "hint", "card", "device", "subdevice",
+	};
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
 		if (!strcmp(id, ignored[i]))
@@ -119,8 +120,7 @@ static int is_socket(const char *path, int only_own)
 
 	if (stat(path, &st) < 0)
 		return errno == EACCES; /* let connect say "permission denied" */
-	return S_ISSOCK(st.st_mode) &&
-	       (!only_own || st.st_uid == 0 || st.st_uid == geteuid());
+	return S_ISSOCK(st.st_mode) && (!only_own || st.st_uid == 0 || st.st_uid == geteuid());
 }
 
 static int find_server(struct params *params)
@@ -162,7 +162,7 @@ int params_read(struct params *params, snd_config_t *conf)
 
 	memset(params, 0, sizeof(*params));
 	params->grace_ms = GRACE_DEFAULT_MS;
-	snd_config_for_each(i, next, conf) {
+	snd_config_for_each (i, next, conf) {
 		snd_config_t *node = snd_config_iterator_entry(i);
 		const char *id;
 		int err;

@@ -127,7 +127,7 @@ snd_pcm_chmap_query_t **pcm_query_chmaps(snd_pcm_ioplug_t *io);
 
 /* life.c */
 void life_update(struct pcm *pcm, int64_t now);
-int64_t life_wake_limit(const struct pcm *pcm);
+int64_t life_wake_limit(const struct pcm *pcm, int64_t now);
 
 /* motion.c */
 int64_t motion_now(void);

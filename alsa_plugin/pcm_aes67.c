@@ -39,8 +39,7 @@ static void complain(const struct params *params, bool is_connected, int err)
 		SNDERR("aes67: the engine at %s refuses: %s", params->server, snd_strerror(err));
 }
 
-int pcm_connect(struct link *link, const struct params *params,
-		const struct aes67_msg_hello *hello)
+int pcm_connect(struct link *link, const struct params *params, const struct aes67_msg_hello *hello)
 {
 	int err = link_connect(link, params->server, hello);
 	bool is_connected = err == 0;
@@ -94,6 +93,7 @@ static struct pcm *create(const struct params *params, const char *name, snd_pcm
 	link_init(&pcm->next);
 	pcm->run = motion_now(); /* run numbers never repeat */
 	pcm->quantum = 1;
+	pcm->boundary = 1 << 30; /* positions are asked for before hw_params too */
 	pcm->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	pcm->idle_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	fill_hello(pcm, name);

@@ -210,11 +210,12 @@ int samples_read(struct pcm *pcm, void *to, int64_t position, int64_t frames)
 void samples_stage(struct pcm *pcm, int64_t end)
 {
 	int64_t position = larger(pcm->staged, larger(pcm->appl, end - pcm->stage_frames));
-	struct planes bus = bus_planes(pcm);
+	struct planes bus;
 	int64_t low, high;
 
 	if (!pcm->is_capture || !pcm->stage || position >= end)
 		return;
+	bus = bus_planes(pcm);
 	bus_part(pcm, position, end, &low, &high);
 	for (int64_t c = 0; c < pcm->channels; c++) {
 		int32_t *to = pcm->stage + c * pcm->stage_frames;

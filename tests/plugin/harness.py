@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -159,6 +160,33 @@ def short_folder() -> Iterator[Path]:
     """A temporary folder whose name leaves room for a socket's (107 bytes)."""
     with tempfile.TemporaryDirectory(prefix=f"aes67-{os.getpid()}-") as name:
         yield Path(name)
+
+
+class Stalls:
+    """How late this machine lets a thread run meanwhile; what a limit in ms has to allow for."""
+
+    def __enter__(self) -> Stalls:
+        self.worst_ms = 0.0
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        before = time.monotonic()
+        while not self._is_over.wait(0.002):
+            now = time.monotonic()
+            self.worst_ms = max(self.worst_ms, (now - before - 0.002) * 1e3)
+            before = now
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._is_over.set()
+        self._thread.join()
 
 
 def random_frames(frames: int, frame_bytes: int, seed: int = 1) -> bytes:

@@ -36,12 +36,12 @@ def frame_of(media_ns: int, rate: int) -> int:
     return media_ns // NS * rate + media_ns % NS * rate // NS
 
 
-def simultaneous() -> tuple[int, int]:
-    """CLOCK_MONOTONIC_RAW and CLOCK_REALTIME of one instant: the closest of some readings."""
+def simultaneous(clock: int) -> tuple[int, int]:
+    """CLOCK_MONOTONIC_RAW and another clock at one instant: the closest of some readings."""
     readings = []
-    for _ in range(9):
+    for _ in range(5):
         before = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
-        real = time.time_ns()
+        real = time.clock_gettime_ns(clock)
         after = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
         readings.append((after - before, (before + after) // 2, real))
     return min(readings)[1:]
@@ -53,7 +53,7 @@ class Clock:
     def __init__(self, media_ns: int, speed: float, generation: int) -> None:
         self.region = region.create("mock-clock", layout.PAGE_BYTES, read_only_for_others=True)
         self.page = self.region.view(layout.CLOCK)[0]
-        self.raw_ns, real_ns = simultaneous()
+        self.raw_ns, real_ns = simultaneous(time.CLOCK_REALTIME)
         self.media_ns = media_ns or real_ns + 37 * NS
         self.rate_q40 = round((speed - 1) * UNIT)
         self.page["magic"] = layout.CLOCK_MAGIC
@@ -92,8 +92,9 @@ class Clock:
         if not self.heartbeat:
             return
         self.page["mono_seq"] += 1
-        self.page["mono_ns"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        self.page["mono_raw_ns"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        raw_ns, mono_ns = simultaneous(time.CLOCK_MONOTONIC)
+        self.page["mono_ns"] = mono_ns
+        self.page["mono_raw_ns"] = raw_ns
         self.page["tick_ns"] = TICK_NS
         self.page["mono_seq"] += 1
 

@@ -381,6 +381,95 @@ static void rewind_and_forward(void)
 	snd_pcm_close(pcm);
 }
 
+/* Loop tests: what is played comes back on the same channels. */
+static int32_t loop[RATE * CHANNELS];
+
+static struct setup looped(struct setup s)
+{
+	s.format = SND_PCM_FORMAT_S32_LE;
+	s.buffer = RATE;
+	s.start_threshold = 0;
+	return s;
+}
+
+/* Frames that snd_pcm_forward skips are silence, not what the ring held before. */
+static void forwarded_frames_are_silent(void)
+{
+	enum { LEVEL = 0x01010100, GAP = 960, SHORT = 4800 };
+	struct setup s = looped(playback);
+	snd_pcm_t *recorder = open_pcm(looped(capture)), *pcm;
+	snd_pcm_sframes_t got;
+	long before = 0, gap = 0, after = 0;
+
+	s.buffer = SHORT;
+	pcm = open_pcm(s);
+	sleep_ms(50); /* what another case played has passed by then */
+	for (int i = 0; i < SHORT * CHANNELS; i++)
+		loop[i] = LEVEL;
+	OK(snd_pcm_start(recorder));
+	for (int i = 0; i < 5; i++) { /* more than the ring is long */
+		EQUAL(snd_pcm_writei(pcm, loop, SHORT), SHORT);
+		if (i == 0)
+			OK(snd_pcm_start(pcm));
+	}
+	sleep_ms(60);
+	EXPECT(snd_pcm_avail_update(pcm) > 2 * GAP, "too slow");
+	EQUAL(snd_pcm_forward(pcm, GAP), GAP);
+	EQUAL(snd_pcm_writei(pcm, loop, GAP), GAP);
+	OK(snd_pcm_drain(pcm));
+	sleep_ms(60);
+	got = snd_pcm_avail_update(recorder);
+	EQUAL(snd_pcm_readi(recorder, loop, (snd_pcm_uframes_t)got), got);
+	for (int i = 0; i < got * CHANNELS; i += CHANNELS) {
+		EXPECT(loop[i] == LEVEL || loop[i] == 0, "frame %d is %08x", i, loop[i]);
+		if (loop[i] && !gap)
+			before++;
+		else if (loop[i])
+			after++;
+		else if (before && !after && loop[i] == 0)
+			gap++;
+	}
+	EQUAL(before, 5 * SHORT);
+	EQUAL(gap, GAP);
+	EQUAL(after, GAP);
+	snd_pcm_close(pcm);
+	snd_pcm_close(recorder);
+}
+
+/* What was recorded and not read before a pause is still there after it. */
+static void pause_keeps_what_was_captured(void)
+{
+	snd_pcm_t *pcm = open_pcm(looped(playback)), *recorder = open_pcm(looped(capture));
+	snd_pcm_sframes_t got;
+	int jumps = 0, steps = 0;
+
+	sleep_ms(50);
+	for (int i = 0; i < RATE * CHANNELS; i++)
+		loop[i] = (i / CHANNELS + 1) * 256;
+	EQUAL(snd_pcm_writei(pcm, loop, RATE), RATE);
+	OK(snd_pcm_start(pcm));
+	sleep_ms(60);
+	OK(snd_pcm_start(recorder));
+	sleep_ms(60);
+	OK(snd_pcm_pause(recorder, 1));
+	sleep_ms(60);
+	OK(snd_pcm_pause(recorder, 0));
+	sleep_ms(60);
+	got = snd_pcm_avail_update(recorder);
+	EXPECT(got > 100 * RATE / 1000, "only %ld", got);
+	EQUAL(snd_pcm_readi(recorder, loop, (snd_pcm_uframes_t)got), got);
+	for (int i = 1; i < got; i++) {
+		int32_t step = loop[i * CHANNELS] - loop[(i - 1) * CHANNELS];
+
+		steps += step == 256;
+		jumps += step != 256;
+	}
+	EQUAL(jumps, 1);
+	EQUAL(steps, got - 2);
+	snd_pcm_close(pcm);
+	snd_pcm_close(recorder);
+}
+
 static void reset_while_running(void)
 {
 	struct setup s = playback;
@@ -704,9 +793,37 @@ static void nonblocking_access(void)
 	snd_pcm_close(pcm);
 }
 
+/* Before hw_params and after hw_free: an error, whichever, and no crash. */
+static void ask_too_early(snd_pcm_t *pcm)
+{
+	snd_pcm_status_t *status;
+	snd_pcm_sframes_t delay;
+
+	snd_pcm_status_alloca(&status);
+	snd_pcm_avail_update(pcm);
+	snd_pcm_hwsync(pcm);
+	snd_pcm_delay(pcm, &delay);
+	snd_pcm_status(pcm, status);
+	poll_now(pcm, 0);
+	snd_pcm_start(pcm);
+	snd_pcm_pause(pcm, 1);
+	snd_pcm_drop(pcm);
+	snd_pcm_drain(pcm);
+	EXPECT(snd_pcm_prepare(pcm) < 0, "prepared");
+}
+
 static void wrong_states(void)
 {
-	snd_pcm_t *pcm = open_pcm(playback);
+	snd_pcm_t *pcm;
+
+	OK(snd_pcm_open(&pcm, device, SND_PCM_STREAM_CAPTURE, 0));
+	ask_too_early(pcm);
+	configure(pcm, &capture);
+	OK(snd_pcm_start(pcm));
+	OK(snd_pcm_hw_free(pcm));
+	ask_too_early(pcm);
+	snd_pcm_close(pcm);
+	pcm = open_pcm(playback);
 
 	EQUAL(snd_pcm_pause(pcm, 0), -EBADFD);
 	OK(snd_pcm_start(pcm));
@@ -927,7 +1044,7 @@ static int until_avail_fails(snd_pcm_t *pcm)
 
 static int until_drain_ends(snd_pcm_t *pcm)
 {
-	snd_pcm_writei(pcm, samples, 48000);
+	snd_pcm_writei(pcm, samples, 2 * RATE);
 	snd_pcm_drain(pcm);
 	return snd_pcm_prepare(pcm);
 }
@@ -951,7 +1068,7 @@ static int until(const char *what)
 	if (!strcmp(what, "nonblock"))
 		s.mode = SND_PCM_NONBLOCK, body = until_nonblocking_read_fails;
 	if (!strcmp(what, "drain"))
-		s.buffer = 48000, body = until_drain_ends;
+		s.buffer = 2 * RATE, body = until_drain_ends;
 	pcm = open_pcm(s);
 	if (!strcmp(what, "avail"))
 		OK(snd_pcm_start(pcm));
@@ -970,7 +1087,8 @@ static const struct {
 	void (*run)(void);
 } cases[] = {
 	CASE(drain_below_start_threshold), CASE(drain_nonblocking), CASE(drain_of_nothing),
-	CASE(drain_of_capture), CASE(pause_and_resume), CASE(pause_of_capture), CASE(underrun),
+	CASE(drain_of_capture), CASE(pause_and_resume), CASE(pause_of_capture), CASE(pause_keeps_what_was_captured),
+	CASE(forwarded_frames_are_silent), CASE(underrun),
 	CASE(underrun_wakes_a_waiter), CASE(underrun_is_ignored_on_wish), CASE(overrun),
 	CASE(rewind_and_forward), CASE(reset_while_running), CASE(status_is_exact),
 	CASE(time_passes_exactly), CASE(set_up_again), CASE(open_and_close),

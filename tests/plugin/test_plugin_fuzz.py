@@ -57,7 +57,7 @@ def run(name: str, folder: Path, seconds: int) -> None:
         errors="replace",
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.returncode == 0, done.stderr[-6000:]
 
 
 @pytest.mark.parametrize("name", HARNESSES)

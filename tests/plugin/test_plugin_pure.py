@@ -37,7 +37,7 @@ def pure(tmp_path_factory: pytest.TempPathFactory) -> Any:
     ffi.cdef(
         """
         struct clock_line { int64_t raw_ns, media_ns, rate_q40, epoch, state, mono_ns,
-                            mono_raw_ns, tick_ns; };
+                            mono_raw_ns, tick_ns, heartbeat_ns; };
         int64_t pure_media_ns(const struct clock_line *, int64_t);
         int64_t pure_mono_ns(const struct clock_line *, int64_t);
         int64_t pure_frame(int64_t, int64_t);

@@ -17,7 +17,8 @@ from plugin.harness import Mock, build_plugins, short_folder
 CASES = [
     "drain_below_start_threshold", "drain_of_capture", "pause_and_resume", "pause_of_capture",
     "underrun", "underrun_is_ignored_on_wish", "overrun", "rewind_and_forward",
-    "reset_while_running", "set_up_again", "poll_levels_of_playback", "mmap_capture",
+    "reset_while_running", "set_up_again", "wrong_states", "poll_levels_of_playback",
+    "mmap_capture", "pause_keeps_what_was_captured", "forwarded_frames_are_silent",
     "extreme_configurations", "wait_of_a_huge_capture_buffer", "channel_maps", "four_threads",
 ]  # fmt: skip
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from plugin.harness import HERE, Mock
+from plugin.harness import HERE, Mock, Stalls
 
+STALL_MS = 15
 LIST = re.search(r"cases\[\] = \{(.*?)\};", (HERE / "semantics.c").read_text(), re.DOTALL)
 assert LIST
 CASES = re.findall(r"CASE\((\w+)\)", LIST.group(1))
@@ -16,7 +17,11 @@ CASES = re.findall(r"CASE\((\w+)\)", LIST.group(1))
 
 @pytest.mark.parametrize("case", CASES)
 def test_case(case: str, steady: Mock, semantics: Path) -> None:
-    done = steady.run(str(semantics), "aes67hw", case, timeout=15)
+    for _ in range(4):
+        with Stalls() as stalls:
+            done = steady.run(str(semantics), "aes67hw", case, timeout=20)
+        if done.returncode == 0 or stalls.worst_ms < STALL_MS:
+            break  # a machine that stood still is asked again, all its durations are wrong
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     steady.wait_for(lambda stats: stats["clients"] == 0)
 
