@@ -15,10 +15,10 @@ help: ## this list
 setup: ## system packages and .venv (prints the command to type where it may not install)
 	@packaging/setup.sh
 
-demo: setup ## play, carry as AES67, record, compare every sample, measure: under a minute
+demo: setup warm ## play, carry as AES67, record, compare every sample, measure: under a minute
 	@$(PYTHON) -m aes67.selftest.demo $(ARGS)
 
-run: setup ## a daemon on loopback as grandmaster with a source and a sink, until Ctrl-C
+run: setup warm ## a daemon on loopback as grandmaster with a source and a sink, until Ctrl-C
 	@$(PYTHON) -m aes67.selftest.run $(ARGS)
 
 lint: setup ## ruff, mypy, clang-format, generated header
