@@ -58,6 +58,7 @@ def test_two_engines_have_two_generations() -> None:
     assert Engine(lock_memory=False).generation != Engine(lock_memory=False).generation
 
 
+@pytest.mark.timeout(600)
 def test_the_tick_keeps_the_clock_page_alive_and_ends_when_told() -> None:
     engine = Engine(lock_memory=False)
     for _ in range(2):

@@ -16,7 +16,7 @@ from aes67.shm.layout import (
 from reference import media as twin
 from sim.tick_world import DELAY, Client, Stream, World, noise, undisturbed
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]  # the first one may compile
 
 FRAMES = 7000
 KEPT_BITS = {CODEC_L16: 16, CODEC_L24: 24, CODEC_AM824: 32, CODEC_AM824_AES3: 24}

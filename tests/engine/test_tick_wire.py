@@ -38,7 +38,7 @@ from sim.tick_world import (
     undisturbed,
 )
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]  # the first one may compile
 
 IP_RECVTTL = 12
 IP_RECVTOS = 13

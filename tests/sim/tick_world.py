@@ -221,10 +221,11 @@ class Client:
 
     def line(self, **values: int) -> None:
         """Write the client's line under its lock."""
-        self.header["run_seq"] += 1
+        odd = int(self.header["run_seq"]) % 2**60 | 1
+        self.header["run_seq"] = odd
         for name, value in values.items():
             self.header[name] = value
-        self.header["run_seq"] += 1
+        self.header["run_seq"] = odd + 1
 
     def write(self, position: int, samples: np.ndarray) -> None:
         slots = np.arange(position, position + len(samples)) % self.playback.ring_frames

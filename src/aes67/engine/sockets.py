@@ -1,37 +1,43 @@
-"""Sockets and memberships of the plan in force: new ones open before a swap, old close after it."""
+"""Sockets and memberships of the plan in force: new ones open before a swap, old close after it.
+
+An interface is known by its index, not by its name: one that was taken away and has come back is
+another one, whose sockets are opened anew.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from dataclasses import dataclass, field
 
-from aes67.engine.plan import MembershipSpec, Plan, SocketSpec
+from aes67.engine.plan import MembershipSpec, Plan
 from aes67.errors import Refused
 from aes67.net.udp import Memberships, open_media_socket
+
+_Place = tuple[int, int]
+"""Interface index and port."""
+_Member = tuple[int, str, str | None]
+"""Interface index, group and sender."""
 
 
 @dataclass
 class Change:
     """A step from one plan's sockets to the next one's; `commit` or `withdraw` ends it."""
 
-    sockets: dict[SocketSpec, socket.socket]
-    opened: list[SocketSpec] = field(default_factory=list)
-    joined: list[MembershipSpec] = field(default_factory=list)
-    memberships: set[MembershipSpec] = field(default_factory=set)
-
-    def descriptors(self, plan: Plan) -> list[int]:
-        """File descriptors in the order of the plan's sockets."""
-        return [self.sockets[spec].fileno() for spec in plan.sockets]
+    sockets: dict[_Place, socket.socket] = field(default_factory=dict)
+    opened: list[socket.socket] = field(default_factory=list)
+    members: set[_Member] = field(default_factory=set)
+    joined: list[_Member] = field(default_factory=list)
+    descriptors: list[int] = field(default_factory=list)
+    """In the order of the plan's sockets."""
 
 
 class Sockets:
     """What is open now."""
 
     def __init__(self) -> None:
-        self._sockets: dict[SocketSpec, socket.socket] = {}
-        self._joined: set[MembershipSpec] = set()
+        self._sockets: dict[_Place, socket.socket] = {}
+        self._members: set[_Member] = set()
         self._memberships = Memberships()
 
     def prepare(self, plan: Plan) -> Change:
@@ -40,47 +46,57 @@ class Sockets:
         Raises:
             Refused: something will not open; then all is as before.
         """
-        change = Change({}, memberships=set(plan.memberships))
+        change = Change()
         try:
-            for index, spec in enumerate(plan.sockets):
-                name, value = f"sockets[{index}]", f"{spec.interface}:{spec.port}"
-                if spec in self._sockets:
-                    change.sockets[spec] = self._sockets[spec]
-                else:
-                    change.sockets[spec] = open_media_socket(spec.interface, spec.port)
-                    change.opened.append(spec)
-            for index, member in enumerate(plan.memberships):
-                name, value = f"memberships[{index}]", f"{member.group} on {member.interface}"
-                if member not in self._joined:
-                    self._memberships.join(member.interface, member.group, member.source)
-                    change.joined.append(member)
+            for number, spec in enumerate(plan.sockets):
+                name, value = f"sockets[{number}]", f"{spec.interface}:{spec.port}"
+                self._open(change, spec.interface, spec.port)
+            for number, member in enumerate(plan.memberships):
+                name, value = f"memberships[{number}]", f"{member.group} on {member.interface}"
+                self._join(change, member)
         except OSError as error:
             self.withdraw(change)
-            raise Refused(name, value, os.strerror(error.errno or 0)) from error
+            rule = os.strerror(error.errno) if error.errno else "there is no such interface"
+            raise Refused(name, value, rule) from error
         return change
+
+    def _open(self, change: Change, interface: str, port: int) -> None:
+        place = (socket.if_nametoindex(interface), port)
+        media = self._sockets.get(place)
+        if media is None:
+            media = open_media_socket(interface, port)
+            change.opened.append(media)
+        change.sockets[place] = media
+        change.descriptors.append(media.fileno())
+
+    def _join(self, change: Change, spec: MembershipSpec) -> None:
+        member = (socket.if_nametoindex(spec.interface), spec.group, spec.source)
+        if member not in self._members:
+            self._memberships.join(*member)
+            change.joined.append(member)
+        change.members.add(member)
 
     def withdraw(self, change: Change) -> None:
         """Undo `prepare`."""
-        for spec in change.opened:
-            with contextlib.suppress(KeyError):
-                change.sockets.pop(spec).close()
+        for media in change.opened:
+            media.close()
         for member in change.joined:
-            self._memberships.leave(member.interface, member.group, member.source)
+            self._memberships.leave(*member)
 
     def commit(self, change: Change) -> None:
         """The change's plan is in force: close and leave what it does not name."""
-        for spec, media in self._sockets.items():
-            if spec not in change.sockets:
+        for place, media in self._sockets.items():
+            if place not in change.sockets:
                 media.close()
-        for member in self._joined - change.memberships:
-            self._memberships.leave(member.interface, member.group, member.source)
+        for member in self._members - change.members:
+            self._memberships.leave(*member)
         self._sockets = change.sockets
-        self._joined = change.memberships
+        self._members = change.members
 
     def close(self) -> None:
         """Close and leave everything."""
         for media in self._sockets.values():
             media.close()
         self._sockets = {}
-        self._joined = set()
+        self._members = set()
         self._memberships.close()

@@ -31,6 +31,8 @@ from aes67.wire.payload import BLOCK_FRAMES, MAX_PAYLOAD_BYTES, channel_status
 Rows = np.ndarray[Any, Any]
 
 TABLE_BYTES = MAX_SOURCES * SOURCE_ROW.size + MAX_SINKS * SINK_ROW.size
+_PACKET_SHARE = 100
+"""A delay leaves 1/100 s of the early limit to packets and to senders ahead of us."""
 _STALL_SHARE = 50
 """The bus is made final before receiving after 1/50 s: marks must reach that much further."""
 
@@ -97,7 +99,9 @@ def _check_source(name: str, row: Any, plan: Plan) -> None:
 
 def _check_sink(name: str, row: Any, plan: Plan) -> None:
     _check_stream(name, row, plan, -1)
-    _within(name, row, "delay_frames", 0, early_limit_frames(plan.rate) // 2)
+    _within(
+        name, row, "delay_frames", 0, early_limit_frames(plan.rate) - plan.rate // _PACKET_SHARE
+    )
     _within(name, row, "timing", TIMING_DIRECT, TIMING_ASYNC)
     for leg in range(int(row["leg_count"])):
         if not 0 < row["group_ip"][leg] < 2**32:

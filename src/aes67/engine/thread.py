@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 
+from aes67.engine.atomics import store_word
 from aes67.engine.tick import run
 from aes67.engine.wiring import ROUNDS, STOP, Tick
 
@@ -51,7 +52,7 @@ class TickThread:
     def stop(self) -> None:
         """Leave the tick and join the thread."""
         if self._thread is not None:
-            self._tick.common["control"][STOP] = 1
+            store_word(self._tick.common["control"], STOP, 1)
             self._thread.join()
             self._thread = None
 

@@ -7,10 +7,12 @@ frame number found today and one found after a restart are the same.
 from __future__ import annotations
 
 from aes67.jit import kernel
+from aes67.shm.layout import RATE_FRACTION_BITS
 
 SECOND_NS = 1_000_000_000
-_LOW_BITS = 20
+_LOW_BITS = 32
 _LOW_MASK = (1 << _LOW_BITS) - 1
+_REST_BITS = RATE_FRACTION_BITS - _LOW_BITS
 
 
 @kernel
@@ -27,9 +29,9 @@ def begin_of(frame: int, rate: int) -> int:
 
 @kernel
 def stretched(span_ns: int, rate_q40: int) -> int:
-    """`span_ns * rate_q40 >> 40` without overflow for spans of years at 500 ppm."""
+    """`span_ns * rate_q40 >> 40`, exact and without overflow for any span at up to 1900 ppm."""
     low = (span_ns & _LOW_MASK) * rate_q40 >> _LOW_BITS
-    return ((span_ns >> _LOW_BITS) * rate_q40 + low) >> _LOW_BITS
+    return ((span_ns >> _LOW_BITS) * rate_q40 + low) >> _REST_BITS
 
 
 @kernel

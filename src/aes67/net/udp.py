@@ -32,6 +32,9 @@ MEMBERSHIPS_PER_SOCKET = 20
 _STORAGE_BYTES = 128
 """`struct sockaddr_storage`."""
 
+_Member = tuple[int, str, str | None]
+"""Interface index, group, sender."""
+
 
 def open_media_socket(interface: str, port: int) -> socket.socket:
     """A UDP socket for media in both directions on one interface.
@@ -86,18 +89,19 @@ class Memberships:
     """Multicast groups this process is a member of, on as many helper sockets as that takes."""
 
     def __init__(self) -> None:
-        self._helpers: list[tuple[socket.socket, set[tuple[str, str, str | None]]]] = []
+        self._helpers: list[tuple[socket.socket, set[_Member]]] = []
 
-    def join(self, interface: str, group: str, source: str | None = None) -> None:
-        """Join a group, of any sender or of one (RFC 4607). Joining again does nothing.
+    def join(self, index: int, group: str, source: str | None = None) -> None:
+        """Join a group on the interface of an index, of any sender or of one (RFC 4607).
+
+        Joining again does nothing.
 
         Raises:
             OSError: no such interface, or the kernel will not.
         """
-        key = (interface, group, source)
+        key = (index, group, source)
         if any(key in joined for _, joined in self._helpers):
             return
-        index = socket.if_nametoindex(interface)
         for helper, joined in self._helpers:
             if len(joined) < MEMBERSHIPS_PER_SOCKET and _takes(joined, key):
                 try:
@@ -116,14 +120,13 @@ class Memberships:
             raise
         self._helpers.append((helper, {key}))
 
-    def leave(self, interface: str, group: str, source: str | None = None) -> None:
+    def leave(self, index: int, group: str, source: str | None = None) -> None:
         """Leave a group; one that was not joined, or whose interface has gone, is left already."""
-        key = (interface, group, source)
+        key = (index, group, source)
         for position, (helper, joined) in enumerate(self._helpers):
             if key in joined:
                 joined.discard(key)
                 with contextlib.suppress(OSError):
-                    index = socket.if_nametoindex(interface)
                     _change(helper, index, group, source, join=False)
                 if not joined:
                     helper.close()
@@ -137,13 +140,13 @@ class Memberships:
         self._helpers.clear()
 
 
-def _takes(joined: set[tuple[str, str, str | None]], key: tuple[str, str, str | None]) -> bool:
+def _takes(joined: set[_Member], key: _Member) -> bool:
     """Whether a helper can take one more: a group is wanted there from all senders or from some."""
-    interface, group, source = key
+    index, group, source = key
     return all(
         other_source is not None and source is not None
-        for other_interface, other_group, other_source in joined
-        if (other_interface, other_group) == (interface, group)
+        for other_index, other_group, other_source in joined
+        if (other_index, other_group) == (index, group)
     )
 
 
