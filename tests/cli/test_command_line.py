@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 from hypothesis import given
@@ -42,6 +42,8 @@ COMMANDS = (
     ("sink", "add", "--from", "source:0"),
     ("sink", "remove", "0"),
     ("sink", "status", "0"),
+    ("sink", "add", "--from", "remote:x"),
+    ("browse",),
     ("ptp",),
     ("ptp", "--watch"),
     ("config",),
@@ -69,7 +71,7 @@ def test_without_a_daemon_every_command_says_how_to_get_one(
         ("source", "add", "--codec", "MP3"), ("source", "add", "--map", "0,x"),
         ("source", "add", "--map", "5-2"), ("source", "add", "--map", "0", "--channels", "1"),
         ("sink", "add"), ("sink", "add", "99", "--from", "x"), ("sink", "status"),
-        ("ptp", "--interval", "0"), ("ptp", "--interval", "never"), ("alsa",), ("alsa", "break"),
+        ("browse", "dante"), ("ptp", "--interval", "0"), ("ptp", "--interval", "never"), ("alsa",), ("alsa", "break"),
         ("status", "extra"), ("--json", "selftest"),
     ],
     ids=" ".join,
@@ -124,11 +126,13 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     )
     fastest = 10.0
     for _ in range(5):
-        begun = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
         )
-        fastest = min(fastest, time.monotonic() - begun)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        fastest = min(fastest, spent)
     assert "examples:" in done.stdout
     assert done.stderr.strip() == "[]"
     assert fastest < 0.2
