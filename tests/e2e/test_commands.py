@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -147,6 +148,30 @@ def test_what_the_daemon_refuses_is_said_in_one_line(
         return  # an empty name means the default one
     assert words in refused(node, *arguments)
     assert node.status()["sources"] == node.status()["sinks"] == []
+
+
+def test_a_remote_source_is_found_and_received(node: Node) -> None:
+    """One of another sender's, announced by SAP on our own loopback."""
+    said(node, "source", "add", "--name", "Mine")
+    assert value(node, "browse", "mdns") == []
+    sdp = said(node, "source", "sdp", "0").replace("127.0.0.1", "127.0.0.9").replace("Mine", "Far")
+    packet = bytes.fromhex("20001234 7f000009") + b"application/sdp\0" + sdp.encode()
+    group = value(node, "config")["sap_mcast_addr"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(
+            socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1")
+        )
+
+        def announced() -> bool:
+            sender.sendto(packet, (group, 9875))
+            return any("Far" in row["name"] for row in value(node, "browse"))
+
+        node.wait("the announcement", announced, 20)
+    row = next(row for row in value(node, "browse", "sap") if "Far" in row["name"])
+    assert row["name"] in said(node, "browse")
+    assert "sink 0 is set" in said(node, "sink", "add", "--from", f"remote:{row['id']}")
+    assert "lists them" in refused(node, "sink", "add", "--from", "remote:nobody")
+    said(node, "sink", "remove", "0")
 
 
 @pytest.mark.parametrize("sdp", ["", "rubbish", "v=0\n", "v=0\nm=audio x RTP/AVP 98\n"])

@@ -31,6 +31,7 @@ examples:
   aes67 source add --name "Studio A"      send device channels 0 and 1 as a stream
   aes67 sink add --from source:0          receive our own source 0
   aes67 sink add --from studio.sdp        receive what an SDP file describes
+  aes67 browse                            what others announce on the network
   aes67 ptp --watch                       follow the clock
   sudo aes67 alsa install                 make the device "aes67" known to all programs
   aes67 selftest --duration 10            prove that every sample arrives

@@ -1,4 +1,4 @@
-"""`aes67 source` and `aes67 sink`: what we send and what we receive."""
+"""`aes67 source`, `aes67 sink`, `aes67 browse`: what we send, receive, and could receive."""
 
 from __future__ import annotations
 
@@ -19,6 +19,19 @@ def add_commands(commands: Commands, options: argparse.ArgumentParser) -> None:
     """Add the commands of this file."""
     _add_source(commands.add_parser("source", help="streams we send"), options)
     _add_sink(commands.add_parser("sink", help="streams we receive"), options)
+    words = "remote sources that are announced on the network"
+    _add_browse(commands.add_parser("browse", parents=[options], help=words))
+
+
+def _add_browse(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "kind",
+        nargs="?",
+        choices=("all", "sap", "mdns"),
+        default="all",
+        help="how they were found (default all)",
+    )
+    parser.set_defaults(run=browse)
 
 
 def _add_source(parser: argparse.ArgumentParser, options: argparse.ArgumentParser) -> None:
@@ -54,7 +67,8 @@ def _add_sink(parser: argparse.ArgumentParser, options: argparse.ArgumentParser)
         dest="origin",
         required=True,
         metavar="SDP",
-        help="an SDP file, - for standard input, http:// or rtsp:// of one, or source:N for ours",
+        help="an SDP file, - for standard input, http:// or rtsp:// of one, source:N for ours, "
+        "or remote:ID for one that browse lists",
     )
     _channels(add, "capture")
     add.add_argument(
@@ -217,14 +231,42 @@ def origin(text: str, client: Client) -> tuple[str, str]:
         if not number.isdecimal():
             raise Refused("from", text, "source:N names one of our own sources, 0 to 63")
         return "", str(client.get(f"/api/source/sdp/{number}"))
+    if text.startswith("remote:"):
+        return "", remote_sdp(text.removeprefix("remote:"), client)
     if text.startswith(("http://", "rtsp://")):
         return text, ""
     if text == "-":
         return "", sys.stdin.read()
     path = Path(text)
     if not path.is_file():
-        raise Refused("from", text, "no such file, and neither source:N nor http:// nor rtsp://")
+        raise Refused("from", text, "no such file, and neither source:N, remote:ID, http:// nor rtsp://")
     return "", path.read_text(encoding="utf-8", errors="replace")
+
+
+def remote_sdp(wanted: str, client: Client) -> str:
+    """The SDP of the remote source with that id or (if only one has it) name."""
+    rows = client.get("/api/browse/sources/all")["remote_sources"]
+    found = [row for row in rows if wanted in (row["id"], row["name"])]
+    if len(found) != 1:
+        rule = "no remote source has this id or name" if not found else "several have this name"
+        raise Refused("from", f"remote:{wanted}", f"{rule}; aes67 browse lists them")
+    return str(found[0]["sdp"])
+
+
+def browse(arguments: argparse.Namespace, client: Client) -> int:
+    """Print the remote sources."""
+    rows = client.get(f"/api/browse/sources/{arguments.kind}")["remote_sources"]
+    if arguments.json:
+        print_json(rows)
+        return 0
+    head = ("id", "name", "found by", "address", "channels", "seen s ago")
+    lines = [
+        (row["id"], row["name"], row["source"], row["address"], sdp_channels(row["sdp"]),
+         row["last_seen"])
+        for row in rows
+    ]  # fmt: skip
+    print(table(head, lines))
+    return 0
 
 
 def sdp_channels(sdp: str) -> int:
