@@ -1081,6 +1081,22 @@ static int until(const char *what)
 	return 0;
 }
 
+/* For restarts: open, wait for a line, only then set up and play. */
+static int late(void)
+{
+	snd_pcm_t *pcm;
+
+	OK(snd_pcm_open(&pcm, device, SND_PCM_STREAM_PLAYBACK, 0));
+	printf("running\n");
+	fflush(stdout);
+	getchar();
+	configure(pcm, &playback);
+	EQUAL(snd_pcm_writei(pcm, samples, 2400), 2400);
+	OK(snd_pcm_drain(pcm));
+	snd_pcm_close(pcm);
+	return 0;
+}
+
 #define CASE(name) { #name, name }
 static const struct {
 	const char *name;
@@ -1109,6 +1125,8 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	device = argv[1];
+	if (!strcmp(argv[2], "late"))
+		return late();
 	if (!strcmp(argv[2], "until") && argc == 4)
 		return until(argv[3]);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)

@@ -162,6 +162,36 @@ def test_sound_goes_on_after_a_restart(mock: Mock) -> None:
     process.communicate()
 
 
+@pytest.mark.parametrize("other", [["--rate", "44100"], ["--channels", "1"]])
+def test_another_device_after_a_restart_is_an_error(
+    other: list[str], mock: Mock, semantics: Path
+) -> None:
+    """The new engine does not have what this PCM was set up for: no need to wait."""
+    process = start_until(mock, semantics, "aes67hw:GRACE=9000", "write")
+    mock.kill()
+    mock.arguments = tuple(other)
+    mock.start()
+    with Stalls() as stalls:
+        started = time.monotonic()
+        took, number = ending(process, started, 5)
+    assert number == ENODEV
+    assert took < 200 + 2 * stalls.worst_ms
+
+
+@pytest.mark.parametrize("accident", ["restart", "none"])
+def test_engine_restarted_between_open_and_set_up(
+    accident: str, mock: Mock, semantics: Path
+) -> None:
+    process = mock.popen([str(semantics), "aes67hw", "late"], stdin=subprocess.PIPE)
+    assert process.stdout
+    assert process.stdout.readline() == b"running\n"
+    if accident == "restart":
+        mock.kill()
+        mock.start()
+    out, err = process.communicate(b"\n", timeout=10)
+    assert (process.returncode, out, err) == (0, b"", b"")
+
+
 def test_killed_clients_leave_nothing(mocks: Callable[..., Mock]) -> None:
     mock = mocks()
     baseline = mock.do("stats")["fds"]
