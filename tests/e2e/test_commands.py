@@ -203,6 +203,23 @@ def test_status_and_clock(node: Node) -> None:
     assert [json.loads(line)["state"] for line in done.stdout.splitlines()] == ["locked"] * 2
 
 
+def test_the_doctor_finds_the_streams(node: Node) -> None:
+    said(node, "source", "add")
+    said(node, "sink", "add", "--from", "source:0")
+    node.wait_receiving(1)
+    node.wait("good health", lambda: aes67(node, "doctor").returncode == OK, 20)
+    found = {each["subject"]: each["state"] for each in value(node, "doctor")}
+    assert {"engine", "clock", "source 0 (Source 0)", "sink 0 (Sink 0)"} <= found.keys()
+    assert found["clock"] == "good"
+    node.client.delete("/api/v1/sources/0")
+    sdp = "v=0\no=- 1 1 IN IP4 10.0.0.9\ns=gone\nt=0 0\nc=IN IP4 239.9.9.9/15\n"
+    sdp += "m=audio 5004 RTP/AVP 98\na=rtpmap:98 L24/48000/2\na=ptime:1\n"
+    said(node, "sink", "add", "5", "--from", "-", "--timing", "latched", given=sdp)
+    done = aes67(node, "doctor")
+    assert done.returncode == FAILED
+    assert "no packets come" in done.stdout
+
+
 def test_ctrl_c_ends_a_watch(node: Node) -> None:
     watching = subprocess.Popen(
         [sys.executable, "-m", "aes67.cli.main", "ptp", "--watch"],

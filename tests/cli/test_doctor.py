@@ -1,0 +1,56 @@
+"""The doctor's judgement on single findings, where the machine cannot be made ill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aes67.cli import main as cli
+from aes67.cli.doctor import governor, real_time, stream
+
+
+def test_without_a_daemon_it_still_looks_at_the_machine(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cli.main(["--url", "http://127.0.0.1:9", "doctor"])
+    said = capsys.readouterr()
+    assert said.err == ""
+    for subject in ("ALSA device", "real-time", "locked memory", "PTP ports", "daemon"):
+        assert subject in said.out
+
+
+def test_looking_for_real_time_rights_does_not_take_them() -> None:
+    import os
+
+    before = os.sched_getscheduler(0)
+    real_time()
+    assert os.sched_getscheduler(0) == before
+
+
+@pytest.mark.parametrize(
+    ("names", "state"), [((), "good"), (("performance",) * 2, "good"), (("powersave",), "warning")]
+)
+def test_governors(tmp_path: Path, names: tuple[str, ...], state: str) -> None:
+    for number, name in enumerate(names):
+        folder = tmp_path / f"cpu{number}" / "cpufreq"
+        folder.mkdir(parents=True)
+        (folder / "scaling_governor").write_text(f"{name}\n")
+    assert governor(tmp_path).state == state
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "state"),
+    [
+        ("source", {"enabled": True, "counters": {"packets": 5}}, "good"),
+        ("source", {"enabled": True, "counters": {}}, "bad"),
+        ("source", {"enabled": False, "counters": {}}, "good"),
+        ("source", {"enabled": True, "counters": {"packets": 5, "skipped_packets": 1}}, "warning"),
+        ("sink", {"counters": {"packets": 5, "lost": 0}}, "good"),
+        ("sink", {"counters": {"packets": 5, "late": 2}}, "warning"),
+        ("sink", {"counters": {"packets": 0}}, "bad"),
+        ("sink", {"counters": {"packets": 5}, "note": "other grandmaster"}, "warning"),
+    ],
+)
+def test_streams(kind: str, row: dict[str, object], state: str) -> None:
+    assert stream(kind, {"id": 1, "name": "x"} | row).state == state
