@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from aes67.cli.node import Commands
 from aes67.cli.output import GREEN, RED, YELLOW, paint, print_json
 from aes67.client import ApiError, Client, Unreachable
 from aes67.errors import Aes67Error
@@ -32,12 +31,6 @@ class Finding:
     state: str
     words: str
     cure: str = ""
-
-
-def add_commands(commands: Commands, options: argparse.ArgumentParser) -> None:
-    """Add the command of this file."""
-    words = "what would keep this machine from good audio"
-    commands.add_parser("doctor", parents=[options], help=words).set_defaults(run=doctor)
 
 
 def doctor(arguments: argparse.Namespace, client: Client) -> int:

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from aes67.cli import alsa, doctor, node, streams
+from aes67.cli import alsa, node, streams
 from aes67.cli.output import error
 from aes67.client import ApiError, Client, Unreachable, default_url
 from aes67.errors import Aes67Error
@@ -94,7 +94,6 @@ def build_parser() -> argparse.ArgumentParser:
     node.add_commands(commands, options)
     streams.add_commands(commands, options)
     alsa.add_commands(commands, options)
-    doctor.add_commands(commands, options)
     for name, (_, words) in RUNNERS.items():
         commands.add_parser(name, help=words, add_help=False)
     return parser

@@ -31,6 +31,9 @@ def add_commands(commands: Commands, options: argparse.ArgumentParser) -> None:
     )
     config.set_defaults(run=configure)
 
+    words = "what would keep this machine from good audio"
+    commands.add_parser("doctor", parents=[options], help=words).set_defaults(run=examine)
+
 
 def seconds(text: str) -> float:
     """An interval: 0.05 s or more."""
@@ -144,6 +147,13 @@ def clock_line(clock: dict[str, Any]) -> str:
         f"3 sigma {nanoseconds(clock.get('uncertainty_ns'))}  "
         f"delay {nanoseconds(clock.get('path_delay_ns'))}"
     )
+
+
+def examine(arguments: argparse.Namespace, client: Client) -> int:
+    """Look at the machine and the daemon; what that takes is imported for this command only."""
+    from aes67.cli.doctor import doctor
+
+    return doctor(arguments, client)
 
 
 def configure(arguments: argparse.Namespace, client: Client) -> int:
