@@ -216,6 +216,7 @@ def test_hostile_datagrams_become_counters(world: World) -> None:
     """Seeded; the stream beside it must not lose a packet."""
     stream = Stream()
     world.apply([stream], [stream, Stream(1)])
+    world.until(lambda: world.counters("sinks")["packets"] > 5)
     chance = random.Random(7)
     out = sender(world)
     good = RtpPacket(98, 1, 2, 0x99, bytes(48 * 6))
@@ -316,15 +317,65 @@ def test_one_group_can_feed_several_sinks() -> None:
     undisturbed(scenario)
 
 
-def test_an_interface_that_goes_down_is_an_error_count_and_no_more(world: World) -> None:
-    def ip(*words: str) -> None:
-        subprocess.run(["ip", *words], check=True)
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9"])
+def test_unicast_is_heard_by_its_destination_address(world: World, address: str) -> None:
+    streams = [Stream(addresses=(address,)), Stream(1, addresses=("127.0.0.7",))]
+    world.apply(streams, streams)
+    world.until(lambda: all(world.counters("sinks", n)["packets"] > 20 for n in range(2)))
+    assert world.counters("engine")["unmatched"] == 0
+    assert world.counters("sinks")["ssrc"] == 0xABC0
+    assert world.counters("sinks", 1)["ssrc"] == 0xABC1
 
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)
+
+
+def make_link() -> list[dict[str, object]]:
+    """A wire whose near end has an address; the socket of a plan on it."""
     ip("link", "add", "near", "type", "veth", "peer", "far")
     ip("link", "set", "far", "up")
     ip("link", "set", "near", "up")
     ip("address", "add", "10.9.9.1/24", "dev", "near")
-    world.apply([Stream()], sockets=[{"interface": "near", "port": PORT}], memberships=[])
+    return [{"interface": "near", "port": PORT}]
+
+
+def test_a_group_sent_on_an_interface_is_heard_on_the_same_one(world: World) -> None:
+    member = [{"interface": "near", "group": group(0), "source": None}]
+    world.apply([Stream()], [Stream()], sockets=make_link(), memberships=member)
+    world.until(lambda: world.counters("sinks")["packets"] > 20)
+
+
+def test_a_frozen_engine_goes_on_at_the_right_place(world: World) -> None:
+    """300 ms without a tick: old packets are skipped and counted, the bus holds no old sound."""
+    stream = Stream()
+    world.apply([stream], [stream])
+    client = Client(world, buffer_frames=64_000)
+    samples = noise(60_000, 2)
+    first = client.play(samples)
+    world.until_done(first + DELAY)
+    freeze = f"kill -STOP {os.getpid()}; sleep 0.3; kill -CONT {os.getpid()}"
+    subprocess.run(["sh", "-c", freeze], check=True)
+    world.until_done(world.now() + DELAY + 2400)
+    source, sink = world.counters("sources"), world.counters("sinks")
+    assert source["skipped_packets"] >= 200
+    assert sink["lost"] == source["skipped_packets"]
+    assert sink["late"] <= 24
+    assert sink["silent_frames"] > 12_000
+    engine = world.counters("engine")
+    assert engine["clock_epochs"] == 0
+    assert engine["late_max_ns"] > 250_000_000
+    assert client.header["silence_frames"] == 0, "it had written in time"
+    at = world.now() + 2400
+    got = world.heard(at, 4800, (0, 1))
+    expected = samples[at - first - DELAY : at - first - DELAY + 4800] & -256
+    silent = ~got.any(axis=1)
+    assert np.array_equal(got[~silent], expected[~silent])
+    assert silent.sum() < 4800
+
+
+def test_an_interface_that_goes_down_is_an_error_count_and_no_more(world: World) -> None:
+    world.apply([Stream()], sockets=make_link(), memberships=[])
     world.until(lambda: world.counters("sources")["packets"] > 10)
     ip("link", "set", "near", "down")
     world.until(lambda: world.counters("sources")["send_errors"] > 10)

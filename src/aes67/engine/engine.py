@@ -106,6 +106,11 @@ class Engine:
                 "give CAP_SYS_NICE and CAP_IPC_LOCK, or rtprio and memlock limits"
             )
 
+    @property
+    def ticking(self) -> bool:
+        """Whether the tick runs; after `start` anything but True is a fault of ours."""
+        return self._thread.running
+
     def stop(self) -> None:
         """Leave the tick, join its thread, close the sockets and forget the plan."""
         atexit.unregister(self.stop)

@@ -47,7 +47,7 @@ def take_sink(tick: Tick, bank: int, s: int) -> None:
     if state["identity"] != row["identity"]:
         receiving.state[s] = receiving.blank[0]
         tick.telemetry.sinks[s] = receiving.blank_counters[0]
-        receiving.marks[s, :] = 0
+        receiving.marks[s, : tick.common.banks[bank]["marks_frames"]] = 0
         state["identity"] = row["identity"]
         state["candidate"] = -1
         counters["identity"] = row["identity"]
@@ -65,13 +65,14 @@ def forget_time(tick: Tick, bank: int) -> None:
     A sender beside us on the same clock has become another stream by now, with another SSRC.
     """
     receiving = tick.receiving
+    facts = tick.common.banks[bank]
     for s in range(MAX_SINKS):
-        receiving.marks[s, :] = 0
+        if receiving.rows[bank, s]["enabled"]:
+            receiving.marks[s, : facts["marks_frames"]] = 0
         receiving.state[s]["known"] = 0
         receiving.state[s]["candidate"] = -1
         tick.telemetry.sinks[s]["ssrc"] = -1
         unlatch(receiving.rows[bank, s], receiving.state[s], tick.telemetry.sinks[s])
     for device in range(MAX_DEVICE_CHANNELS):
         if receiving.dirty_until[device]:
-            clean_from = tick.common.moment[DONE] + tick.common.banks[bank]["bus_frames"]
-            receiving.dirty_until[device] = clean_from
+            receiving.dirty_until[device] = tick.common.moment[DONE] + facts["bus_frames"]
