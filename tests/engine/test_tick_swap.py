@@ -309,6 +309,32 @@ class TestClients:
         with open("/proc/self/maps") as maps:
             assert "aes67-stream" not in maps.read()
 
+    def test_a_jump_or_another_rate_lets_go_of_ended_streams(self, world: World) -> None:
+        """What they still had to send lies at frames that will never, or long not, come."""
+        world.apply([Stream(frames=192)])
+        for change in ("back", "rate"):
+            client = Client(world)
+            first = client.play(noise(9000, 2), ahead=0)
+            world.until(lambda first=first: world.now() > first + 1000)  # type: ignore[misc]
+            client.close()
+            if change == "back":
+                line = world.engine.clock_page.media()
+                world.clock(media_ns=line.media_ns - 10**12, epoch=line.epoch + 1)
+            else:
+                world.apply([Stream(frames=192)], rate=44_100, tick_frames=11)
+            world.until(lambda: world.engine.collect() or not world.engine._streams.closing)
+
+    def test_a_plan_can_follow_a_stop(self, world: World) -> None:
+        world.apply([Stream()], [Stream()])
+        world.engine.stop()
+        assert world.engine.plan is None
+        assert not world.engine.ticking
+        world.engine.start()
+        assert world.engine.ticking
+        world.apply([Stream()], [Stream()])
+        packets = world.counters("sinks")["packets"]
+        world.until(lambda: world.counters("sinks")["packets"] > packets + 10)
+
     def test_there_are_128_and_no_more(self, world: World) -> None:
         world.apply()
         clients = [Client(world, buffer_frames=10) for _ in range(128)]

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from aes67.media import pcm
 
 HERE = Path(__file__).parent
 MODES = {"without the compiler": "NUMBA_DISABLE_JIT", "index checks": "NUMBA_BOUNDSCHECK"}
@@ -28,3 +31,9 @@ def test_kernels_are_the_same_in_every_mode(variable: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+@pytest.mark.skipif("NUMBA_BOUNDSCHECK" not in os.environ, reason="only with index checks")
+def test_index_checks_are_on() -> None:
+    with pytest.raises(IndexError):
+        pcm.unpack_l16(np.zeros(10, np.int32), np.zeros(2, np.int32))

@@ -116,6 +116,18 @@ def clear_stream(tick: Tick, i: int) -> None:
 
 
 @inner
+def forget_runs(tick: Tick) -> None:
+    """Frame numbers have changed their meaning: no stream is readable until it is anchored anew."""
+    for i in range(MAX_PCMS):
+        state = tick.playing.state[i]
+        state["audible"] = 0
+        state["from_frame"] = 0
+        state["to_frame"] = 0
+        state["tail_from"] = 0
+        state["tail_to"] = 0
+
+
+@inner
 def recover(tick: Tick, bank: int) -> None:
     """Find out anew which streams cover which sources."""
     playing = tick.playing

@@ -18,7 +18,7 @@ from aes67.engine.atomics import (
     store_release,
 )
 from aes67.engine.libc import CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, read_clock, sleep_until
-from aes67.engine.players import observe_all, publish_all, recover
+from aes67.engine.players import forget_runs, observe_all, publish_all, recover
 from aes67.engine.receiver import finalise_all, receive
 from aes67.engine.sender import idle, send_due
 from aes67.engine.swap import forget_time, take_tables
@@ -156,6 +156,7 @@ def follow_jumps(tick: Tick, bank: int) -> None:
         moment[DONE] = frame // tick_frames * tick_frames
         idle(tick)
         forget_time(tick, bank)
+        forget_runs(tick)
     elif frame * METER_HZ // rate != moment[NOW] * METER_HZ // rate:
         decay_meters(tick)
     moment[NOW] = max(moment[NOW], frame)
