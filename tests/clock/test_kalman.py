@@ -13,7 +13,7 @@ from aes67.clock import bank
 from aes67.clock import filter_state as fs
 from aes67.clock import kalman as k
 from aes67.clock.estimator import Estimator
-from aes67.clock.measurement import DELAY, SYNC, Measurement
+from aes67.clock.measurement import DELAY, DIRECT, SYNC, Measurement
 from reference.kalman import Twin
 
 BASE = 1_700_000_000_000_000_000
@@ -201,3 +201,34 @@ def test_the_bank_finds_out_how_restless_the_oscillator_is() -> None:
             estimator.add(Measurement(direction, raw, master))
         found[walk] = estimator.restlessness
     assert found == {0.5: 0, 300.0: 2, 50_000.0: bank.FILTERS - 1}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_the_path_known_a_sync_alone_gives_the_offset(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    estimator = Estimator()
+    raw, truth = 77 * NS, BASE
+    for _ in range(400):
+        raw += int(rng.uniform(1.2e8, 1.3e8))
+        truth = BASE + raw + round(raw * 21e-6)
+        estimator.add(Measurement(DIRECT, raw, truth + round(rng.normal(0, 500))))
+    assert estimator.usable
+    assert estimator.delays == 0
+    assert abs(estimator.line.at(raw) - truth) < 400
+    assert estimator.rate_ppm == pytest.approx(21, abs=0.05)
+    assert 0 < estimator.three_sigma_ns(raw) < 1_500
+    before = estimator.three_sigma_ns(raw)
+    estimator.path_ns = (700.0, 400.0)
+    assert estimator.path_delay_ns == 700.0
+    assert estimator.three_sigma_ns(raw) == pytest.approx((before**2 + 1_200**2) ** 0.5, abs=2)
+
+
+def test_a_step_with_the_path_known_is_the_clock_s_own() -> None:
+    estimator = Estimator()
+    for i in range(200):
+        jump = 300_000 if i >= 150 else 0
+        estimator.add(Measurement(DIRECT, i * NS // 8, BASE + i * NS // 8 + jump))
+    assert estimator.steps == 1
+    assert estimator.last_step_ns == pytest.approx(300_000, abs=100)
+    assert not estimator.suspects_step
+    assert abs(estimator.line.at(25 * NS) - BASE - 25 * NS - 300_000) < 100

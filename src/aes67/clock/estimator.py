@@ -16,9 +16,14 @@ FLOOR_3_SIGMA_NS = 50
 
 
 class Estimator:
-    """One per foreign master, fed from its first Sync, whether it is selected or not."""
+    """One per foreign master, fed from its first Sync, whether it is selected or not.
+
+    `path_ns` is what is not estimated here but known otherwise (DIRECT measurements): the path
+    delay and its standard deviation, for display and for 3 sigma.
+    """
 
     def __init__(self) -> None:
+        self.path_ns = (0.0, 0.0)
         self._ints = np.zeros((bank.FILTERS, fs.INTS), np.int64)
         self._floats = np.zeros((bank.FILTERS, fs.FLOATS), np.float64)
         self._floats[:, fs.WALK] = bank.FREQUENCY_WALKS
@@ -61,8 +66,8 @@ class Estimator:
 
     @property
     def usable(self) -> bool:
-        """Both directions were measured, so that the offset is known."""
-        return self.syncs > 0 and self.delays > 0
+        """The path is known or both directions were measured, so that the offset is known."""
+        return self.syncs > 0 and (self.delays > 0 or self._int(fs.NO_PATH) > 0)
 
     @property
     def line(self) -> Line:
@@ -77,7 +82,7 @@ class Estimator:
             return UNKNOWN_NS
         mixed = np.zeros(bank.MIXED, np.float64)
         bank.mix(self._ints, self._floats, self._evidence, raw_ns, mixed)
-        sigma = float(np.sqrt(mixed[bank.MIXED_VARIANCE]))
+        sigma = float(np.sqrt(mixed[bank.MIXED_VARIANCE] + self.path_ns[1] ** 2))
         return min(max(round(3.0 * sigma), FLOOR_3_SIGMA_NS), UNKNOWN_NS)
 
     @property
@@ -87,8 +92,8 @@ class Estimator:
 
     @property
     def path_delay_ns(self) -> float:
-        """Mean path delay; 0 before the first Delay_Resp."""
-        return float(self._mixed[bank.MIXED_DELAY]) if self.delays else 0.0
+        """Mean path delay; 0 before the first Delay_Resp, or what is known of it otherwise."""
+        return float(self._mixed[bank.MIXED_DELAY]) if self.delays else self.path_ns[0]
 
     @property
     def residual_ns(self) -> float:

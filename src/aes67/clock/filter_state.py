@@ -36,6 +36,8 @@ REPLAYED = 12
 """1: the start is over, measurements are used once."""
 STEP_RAW = 13
 """Instant of the newest step."""
+NO_PATH = 14
+"""1: Syncs come with the path delay taken out already (direction 0); 0: with it."""
 SYNC_RING = 16
 DELAY_RING = SYNC_RING + RING_INTS
 INTS = DELAY_RING + RING_INTS

@@ -2,9 +2,10 @@
 
 State: offset (ns), frequency (ns/s = ppb) and path delay (ns) against CLOCK_MONOTONIC_RAW. A Sync
 measures offset - delay, a Delay_Resp offset + delay; each is used alone the moment it is complete,
-so a lost message costs only itself and the two may come at different rates. The integers of the
-reference instant stay in `ints`, the small remainder in `floats`: double precision never sees an
-epoch, and the result is the same bits on every run.
+so a lost message costs only itself and the two may come at different rates. Where the path is
+known otherwise (peer delay, a clock read directly) the direction is 0: the offset and nothing else.
+The integers of the reference instant stay in `ints`, the small remainder in `floats`: double
+precision never sees an epoch, and the result is the same bits on every run.
 
 The noise of the measurements is not known at first either. So the first REPLAY of them are run
 through anew whenever one arrives, each time with what is known of the noise by then: a filter that
@@ -27,6 +28,7 @@ from aes67.clock.filter_state import (
     INFLATED,
     INTS,
     LAST_RAW,
+    NO_PATH,
     OFFSET,
     P00,
     P01,
@@ -85,8 +87,9 @@ def update(
     if raw_ns - ints[RAW] < -BEHIND_NS:
         ints[IGNORED] += 1
         return REJECTED
-    if direction < 0:
+    if direction <= 0:
         ints[SYNCS] += 1
+        ints[NO_PATH] = direction + 1
         ring_put(ints[SYNC_RING:DELAY_RING], raw_ns, master_ns - raw_ns)
     else:
         ints[DELAYS] += 1
@@ -113,7 +116,7 @@ def _replay(ints: IntArray, floats: FloatArray) -> None:
         sync_raw = ints[SYNC_RING + 2 + s]
         delay_raw = ints[DELAY_RING + 2 + d]
         if d >= delays or (s < syncs and sync_raw <= delay_raw):
-            direction, raw_ns = -1, sync_raw
+            direction, raw_ns = ints[NO_PATH] - 1, sync_raw
             master_ns = raw_ns + ints[SYNC_RING + 2 + WINDOW + s]
             s += 1
         else:
@@ -138,7 +141,7 @@ def _apply(
     """Predict and correct; only a `live` measurement is counted and looked at for a step."""
     if raw_ns > ints[RAW]:
         predict(ints, floats, raw_ns)
-    sigma = floats[SIGMA_SYNC] if direction < 0 else floats[SIGMA_DELAY]
+    sigma = floats[SIGMA_SYNC] if direction <= 0 else floats[SIGMA_DELAY]
     # the instant may lie a little before the reference: the filter does not run backwards, the
     # measurement looks there
     behind = float(raw_ns - ints[RAW]) * 1e-9

@@ -9,6 +9,9 @@ SYNC = -1
 DELAY = 1
 """Us to master: the path delay makes it look late. Also the sign of the delay in the equation."""
 
+DIRECT = 0
+"""The path is known and taken out: a Sync of a peer delay profile, or a clock read directly."""
+
 SCALED_BITS = 16
 """Fractional bits of a correctionField."""
 
@@ -20,7 +23,7 @@ LIMIT_NS = 2**62
 class Measurement:
     """`master_ns` (+ `fraction` of a ns) in the master's timescale, `raw_ns` in ours.
 
-    `direction` is SYNC or DELAY. Corrections are already applied: added to a Sync's time,
+    `direction` is SYNC, DELAY or DIRECT. Corrections are already applied: added to a Sync's time,
     subtracted from a Delay_Resp's.
     """
 
@@ -41,6 +44,11 @@ def sync(raw_ns: int, origin_ns: int, correction: int) -> Measurement | None:
 def delay(raw_ns: int, receipt_ns: int, correction: int) -> Measurement | None:
     """A Delay_Req sent at `raw_ns` that the master received at `receipt_ns` (11.3)."""
     return _checked(DELAY, raw_ns, receipt_ns, -correction)
+
+
+def direct(raw_ns: int, time_ns: int, correction: int = 0) -> Measurement | None:
+    """A clock that showed `time_ns` at `raw_ns`; `correction` (2^-16 ns) holds the path delay."""
+    return _checked(DIRECT, raw_ns, time_ns, correction)
 
 
 def _checked(direction: int, raw_ns: int, master_ns: int, correction: int) -> Measurement | None:

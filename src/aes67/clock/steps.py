@@ -47,13 +47,13 @@ def stepped(
         if huge:
             _restart(ints, floats, 0.0, residual, sigma)
             return True
-    counter = RUN_SYNC if direction < 0 else RUN_DELAY
-    start = SYNC_RUN_RESIDUALS if direction < 0 else DELAY_RUN_RESIDUALS
+    counter = RUN_SYNC if direction <= 0 else RUN_DELAY
+    start = SYNC_RUN_RESIDUALS if direction <= 0 else DELAY_RUN_RESIDUALS
     count = ints[counter]
     if not huge or (count > 0 and (residual > 0) != (floats[start] > 0)):
         ints[counter] = 0
         if not huge:
-            if direction < 0:
+            if direction <= 0:
                 ints[RUN_DELAY] = 0
             return False
         count = 0
@@ -72,7 +72,7 @@ def stepped(
         return False
     if delays == 0:
         delay_step = sync_step
-        ints[VERIFY] = 1
+        ints[VERIFY] = -direction
     _restart(ints, floats, sync_step, delay_step, sigma)
     return True
 
