@@ -42,8 +42,9 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "config": ({"errors"}, {"pydantic"}),
     "session": ({"errors", "wire", "config", "shm"}, {"pydantic", "numpy"}),
     "discovery": ({"errors", "wire", "session"}, set()),
-    "services": (ABOVE_ENGINE, {"numpy", "zeroconf"}),
+    "services": (ABOVE_ENGINE | {"streamer"}, {"numpy", "zeroconf"}),
     "control": (ABOVE_ENGINE, {"numpy"}),
+    "streamer": ({"errors", "shm", "net"}, {"numpy", "av"}),
     "daemon": ({"errors"}, set()),
     "client": ({"errors"}, set()),
     "selftest": ({"errors", "session", "alsa", "client"}, {"numpy", "cffi"}),
@@ -51,7 +52,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "cli": ({"errors", "session", "alsa", "client"}, set()),
     "aes67_api": (
         {"errors", "config", "session", "services", "control", "wire"},
-        {"fastapi", "starlette", "uvicorn", "pydantic"},
+        {"fastapi", "starlette", "uvicorn", "pydantic", "prometheus_client"},
     ),
 }
 
