@@ -1,7 +1,8 @@
 """Foreign masters (1588 clause 9.3.2.4): who is heard, who qualifies, and what each one measured.
 
-The table is bounded: a flood of made-up identities drives out only each other, never a master that
-is in use.
+The table is bounded, and a flood of made-up identities cannot keep a real master out of it: once it
+is full, only who is heard a second time comes in, for one that was not, or for the worst of all if
+the newcomer is better (9.3.4). A master in use always stays.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from aes67.wire.ptp_header import PortIdentity
 from aes67.wire.ptp_messages import Announce
 
 CAPACITY = 16
+WAITING = 1024
+"""Identities remembered, by name only, while the table is full."""
 THRESHOLD = 2
 """FOREIGN_MASTER_THRESHOLD: Announces that qualify."""
 WINDOW_INTERVALS = 4
@@ -25,6 +28,10 @@ WINDOW_INTERVALS = 4
 PENDING = 4
 """Syncs waiting for a Follow_Up, and the reverse, kept at a time."""
 LOG_LIMITS = (-7, 7)
+WAITING_NS = 10 * NS
+"""Four Announce intervals of the default profile, and some to spare."""
+NOWHERE = PortIdentity(bytes(8), 0)
+"""Stands for our own port where only what masters offer is compared."""
 
 
 def interval_ns(log_interval: int, default: int = 0) -> int:
@@ -63,6 +70,8 @@ class ForeignMaster:
 
     identity: PortIdentity
     first_ns: int
+    returning: bool = False
+    """It had been heard before it got this record."""
     announce: Announce | None = None
     source: str = ""
     announce_times: deque[int] = field(default_factory=lambda: deque(maxlen=THRESHOLD))
@@ -92,6 +101,12 @@ class ForeignMaster:
     def sync_interval_ns(self) -> int:
         """As the master's own header says."""
         return interval_ns(self.sync_log)
+
+    @property
+    def proven(self) -> bool:
+        """It was heard more than once: no name made up for a single packet."""
+        heard = self.announces.count + self.syncs.count + self.follow_ups.count
+        return self.returning or heard > 1
 
     @property
     def last_ns(self) -> int:
@@ -169,22 +184,38 @@ class ForeignTable:
 
     def __init__(self) -> None:
         self.masters: dict[PortIdentity, ForeignMaster] = {}
+        self.pinned: ForeignMaster | None = None
+        """The master whose time is followed, which need not be the selected one: it stays."""
         self.evicted = 0
+        self._waiting: dict[PortIdentity, int] = {}
 
     def find(self, identity: PortIdentity) -> ForeignMaster | None:
         """The record of `identity`, if there is one."""
         return self.masters.get(identity)
 
     def record(
-        self, identity: PortIdentity, now_ns: int, keep: ForeignMaster | None
+        self,
+        identity: PortIdentity,
+        now_ns: int,
+        keep: ForeignMaster | None,
+        announce: Announce | None = None,
     ) -> ForeignMaster | None:
-        """The record of `identity`, made if need be; None when all others are worth more."""
+        """The record of `identity`, made if need be; None when all others are worth more.
+
+        `announce` is what it is heard with, None for a Sync or Follow_Up.
+        """
         known = self.masters.get(identity)
         if known is not None:
             return known
-        if len(self.masters) >= CAPACITY and not self._make_room(now_ns, keep):
-            return None
-        made = ForeignMaster(identity, now_ns)
+        returning = False
+        if len(self.masters) >= CAPACITY:
+            returning = self._heard_again(identity, now_ns)
+            victim = self._victim(now_ns, keep, announce, returning)
+            if victim is None:
+                return None
+            del self.masters[victim.identity]
+            self.evicted += 1
+        made = ForeignMaster(identity, now_ns, returning)
         self.masters[identity] = made
         return made
 
@@ -205,17 +236,45 @@ class ForeignTable:
     def forget_older(self, before_ns: int, keep: ForeignMaster | None) -> None:
         """Drop the records of masters that were last heard before `before_ns`."""
         for identity, master in list(self.masters.items()):
-            if master is not keep and master.last_ns < before_ns:
+            in_use = master is keep or master is self.pinned
+            if not in_use and master.last_ns < before_ns:
                 del self.masters[identity]
 
-    def _make_room(self, now_ns: int, keep: ForeignMaster | None) -> bool:
-        """Evict the unqualified record with the least to show for; qualified ones stay."""
-        idle = [
-            m for m in self.masters.values() if m is not keep and not m.qualified(now_ns)
+    def _heard_again(self, identity: PortIdentity, now_ns: int) -> bool:
+        """Whether an identity without a record was heard a short time ago; from now on it was."""
+        before_ns = self._waiting.pop(identity, None)
+        self._waiting[identity] = now_ns
+        if len(self._waiting) > WAITING:
+            del self._waiting[next(iter(self._waiting))]
+        return before_ns is not None and now_ns - before_ns <= WAITING_NS
+
+    def _victim(
+        self,
+        now_ns: int,
+        keep: ForeignMaster | None,
+        announce: Announce | None,
+        returning: bool,
+    ) -> ForeignMaster | None:
+        """Who makes room: the silent, the unproven, those without Announce, the worst."""
+        others = [m for m in self.masters.values() if m is not keep and m is not self.pinned]
+        silent = [m for m in others if now_ns - m.last_ns > WAITING_NS]
+        if silent or not returning:
+            return min(silent, key=_last_ns, default=None)
+        unproven = [m for m in others if not m.proven] or [
+            m for m in others if m.announce is None and announce is not None
         ]
-        if not idle:
-            return False
-        least = min(idle, key=lambda m: (m.announces.count + m.syncs.count > 1, m.last_ns))
-        del self.masters[least.identity]
-        self.evicted += 1
-        return True
+        if unproven or announce is None:
+            return min(unproven, key=_last_ns, default=None)
+        worst: tuple[ForeignMaster, Candidate] | None = None
+        for master in others:
+            assert master.announce is not None
+            offer = candidate(master.announce, NOWHERE)
+            if worst is None or better(worst[1], offer):
+                worst = master, offer
+        if worst is None or not better(candidate(announce, NOWHERE), worst[1]):
+            return None
+        return worst[0]
+
+
+def _last_ns(master: ForeignMaster) -> int:
+    return master.last_ns

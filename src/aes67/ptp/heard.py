@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aes67.clock.timebase import NS
 from aes67.wire import ptp_header as h
 from aes67.wire.ptp_messages import Announce, Message
 
 CAPACITY = 32
+SILENT_NS = 60 * NS
+FAMILIAR = 16
+"""Messages after which one master is as well known as another."""
 
 
 @dataclass(slots=True)
@@ -24,7 +28,7 @@ class HeardMaster:
 
 
 class Heard:
-    """At most CAPACITY of them, the longest silent one makes room."""
+    """At most CAPACITY of them; who was hardly heard makes room, or has been silent for long."""
 
     def __init__(self) -> None:
         self.masters: dict[tuple[int, int, bytes], HeardMaster] = {}
@@ -38,7 +42,7 @@ class Heard:
         master = self.masters.get(key)
         if master is None:
             if len(self.masters) >= CAPACITY:
-                del self.masters[min(self.masters, key=lambda k: self.masters[k].last_ns)]
+                self._make_room(now_ns)
             master = HeardMaster(header.domain, header.source.clock, source, now_ns)
             master.major_sdo = header.major_sdo
             self.masters[key] = master
@@ -47,6 +51,14 @@ class Heard:
         master.messages += 1
         if isinstance(message, Announce):
             master.announce = message
+
+    def _make_room(self, now_ns: int) -> None:
+        def worth(key: tuple[int, int, bytes]) -> tuple[bool, int, int]:
+            master = self.masters[key]
+            recent = now_ns - master.last_ns <= SILENT_NS
+            return recent, min(master.messages, FAMILIAR), master.last_ns
+
+        del self.masters[min(self.masters, key=worth)]
 
     def elsewhere(self, domain: int, now_ns: int, within_ns: int) -> list[HeardMaster]:
         """Masters of other domains or profiles heard in the last `within_ns`."""

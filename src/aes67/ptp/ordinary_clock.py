@@ -188,6 +188,7 @@ class OrdinaryClock:
             self._follow(now_ns)
         if self.port is not None:
             self.port.set_clock(self.media.line)
+            self.port.table.pinned = self.followed
 
     def _lead(self, now_ns: int) -> None:
         """Locked, since nobody else says what time it is."""

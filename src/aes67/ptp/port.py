@@ -9,6 +9,7 @@ locked (`calibrated`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from aes67.clock.measurement import SYNC, Measurement
 from aes67.clock.timebase import NS, Line
@@ -32,6 +33,7 @@ from aes67.wire.ptp_messages import (
     path_trace,
 )
 
+FROM_MASTERS = (h.ANNOUNCE, h.SYNC, h.FOLLOW_UP)
 STEPS_REMOVED_LIMIT = 255
 FORGET_NS = 60 * NS
 ACTIVE_INTERVALS = 4
@@ -74,6 +76,7 @@ class Port:
         self.last_malformed = ""
         self.other_domain = 0
         self.other_sdo = 0
+        self.not_allowed = 0
         self.state_changes = 0
         self._random = random
         self._clock = clock
@@ -105,6 +108,9 @@ class Port:
             return
         if header.domain != self.config.domain:
             self.other_domain += 1
+            return
+        if not self.allows(header.source.clock) and header.message_type in FROM_MASTERS:
+            self.not_allowed += 1
             return
         self.received[header.message_type] += 1
         if isinstance(message, Announce):
@@ -156,6 +162,10 @@ class Port:
         events, self._events = self._events, []
         return events
 
+    def allows(self, clock: bytes) -> bool:
+        """Whether the configuration lets this clock be a master of ours."""
+        return not self.config.allowed_masters or clock in self.config.allowed_masters
+
     # -- the clock behind
 
     def set_clock(self, clock: Line) -> None:
@@ -180,7 +190,7 @@ class Port:
             or own_clock in path_trace(announce)
         ):
             return
-        master = self.table.record(header.source, now_ns, self.selected)
+        master = self.table.record(header.source, now_ns, self.selected, announce)
         if master is None:
             return
         master.source = source
@@ -241,6 +251,9 @@ class Port:
                 self._add(master, measurement)
 
     def _add(self, master: ForeignMaster, made: Measurement) -> None:
+        if self.config.asymmetry_ns:
+            # 11.6: added to a Sync's correction, subtracted from a Delay_Req's: later both ways
+            made = replace(made, master_ns=made.master_ns + self.config.asymmetry_ns)
         stepped = master.estimator.add(made)
         if made.direction == SYNC:
             master.measured_ns = made.raw_ns

@@ -25,6 +25,10 @@ class PortConfig:
     log_sync: int = -3
     log_delay_request: int = 0
     announce_receipt_timeout: int = 3
+    allowed_masters: frozenset[bytes] = frozenset()
+    """Clock identities that are listened to as masters (1588 clause 17.5); empty: all."""
+    asymmetry_ns: int = 0
+    """delayAsymmetry (7.4.2): the way from the master takes this much longer than the mean."""
 
 
 @dataclass(frozen=True, slots=True)
