@@ -102,7 +102,10 @@ def end_write(words: Any, sequence: int, odd: int) -> None:
 
 @inner
 def copy_locked(copy: Any, words: Any, sequence: int, tries: int) -> bool:
-    """Copy the words after `words[sequence]` if that can be had whole within `tries`."""
+    """Copy the words after `words[sequence]` if that can be had whole within `tries`.
+
+    False: `copy` may hold a mixture of two records.
+    """
     for _ in range(tries):
         before = load_acquire(words, sequence)
         if before & 1:

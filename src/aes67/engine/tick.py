@@ -29,6 +29,7 @@ from aes67.engine.wiring import (
     KNOWN_CHANGES,
     KNOWN_EPOCH,
     MEDIA_NS,
+    MEDIA_WORDS,
     MONO,
     NOW,
     NOW_NS,
@@ -133,7 +134,9 @@ def look_at_clock(tick: Tick, bank: int) -> None:
     clock[TICK_NS] = tick_ns
     clock[LATE_MAX_NS] = tick.telemetry.engine[0]["late_max_ns"]
     end_write(clock, MONO_SEQ, odd)
-    copy_locked(media, clock, MEDIA_SEQ, _TRIES)
+    if copy_locked(common.media_seen, clock, MEDIA_SEQ, _TRIES):  # else the last one goes on
+        for i in range(MEDIA_WORDS):
+            media[i] = common.media_seen[i]
     moment[MONO] = mono
     moment[RAW] = raw
     moment[NOW_NS] = media_at(raw, media[RAW_NS], media[MEDIA_NS], media[RATE_Q40])

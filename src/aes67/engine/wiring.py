@@ -140,6 +140,7 @@ _LEGS = (BANKS, MAX_SOURCES, MAX_LEGS)
 COMMON = _part(
     ("control", "<i8", (CONTROL_WORDS,)),
     ("media", "<i8", (MEDIA_WORDS,)),  # copy of the clock page's first record
+    ("media_seen", "<i8", (MEDIA_WORDS,)),  # where it is read to until it is known to be whole
     ("moment", "<i8", (MOMENT_WORDS,)),
     ("timespec", "<i8", (2,)),
     ("banks", BANK, (BANKS,)),
