@@ -17,7 +17,7 @@ from aes67.errors import Refused
 from aes67_api import pages, schema
 from aes67_api.compat import others, settings, streams
 from aes67_api.guard import Guard
-from aes67_api.v1 import problems, routes
+from aes67_api.v1 import clock, problems, routes
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
@@ -33,7 +33,8 @@ def create(control: Control) -> ASGIApp:
         redoc_url=None,
     )
     app.state.control = control
-    for router in (settings.router, streams.router, others.router, routes.router):
+    ours = (routes.router, clock.router)
+    for router in (settings.router, streams.router, others.router, *ours):
         app.include_router(router)
     pages.add_documentation(app)
     app.include_router(pages.router)

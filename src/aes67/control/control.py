@@ -23,6 +23,7 @@ from aes67.control.snapshot import contract_clock, contract_ptp, sink_view, sour
 from aes67.errors import Refused
 from aes67.net.heartbeat import Heartbeat
 from aes67.net.interfaces import list_interfaces
+from aes67.ptp.history import History
 from aes67.services.engine_link import Callbacks, EngineLink, Hello
 from aes67.session.describe import Clock
 from aes67.session.events import ClockChanged, ConfigChanged, Event
@@ -56,6 +57,8 @@ class Control:
         """`http_port`: of the command line, which counts more than the file's."""
         self.ptp: dict[str, Any] | None = None
         """The engine's newest clock snapshot."""
+        self.history = History()
+        self._ptp_ns = 0
         self.pcms: list[dict[str, Any]] = []
         self.controls: dict[str, Any] | None = None
         self.link = EngineLink(
@@ -177,7 +180,12 @@ class Control:
         """The engine's clock snapshot; without an engine, only that there is none."""
         if self.ptp is None or not self.link.connected:
             return {"state": "unlocked", "reason": "the engine is not running"}
-        return self.ptp
+        age_seconds = (time.monotonic_ns() - self._ptp_ns) / 1e9
+        return self.ptp | {"age_seconds": round(age_seconds, 3)}
+
+    def clock_history(self, span: str) -> dict[str, Any]:
+        """What the clock did in the last `span`, a key of `ptp.history.SPANS`."""
+        return self.history.read(span, time.monotonic_ns())
 
     def status(self, version: str) -> dict[str, Any]:
         """The whole snapshot."""
@@ -221,6 +229,9 @@ class Control:
 
     async def _clock_changed(self, snapshot: dict[str, Any] | None) -> None:
         self.ptp = snapshot
+        self._ptp_ns = time.monotonic_ns()
+        if snapshot is not None:
+            self.history.add(snapshot, self._ptp_ns)
         clock = contract_clock(snapshot)
         if snapshot is None and self.node.clock.status:
             clock = Clock("unlocked", self.node.clock.gmid)
