@@ -94,22 +94,52 @@ def better(a: Candidate, b: Candidate) -> bool:
     return a.receiver.port < b.receiver.port
 
 
-def decide(role: Role, ours: Candidate, best: Candidate | None, *, listening: bool) -> PortState:
-    """The recommended state (figure 33); `listening`: no announce timeout has passed yet.
+def decide(
+    role: Role,
+    ours: Candidate,
+    best: Candidate | None,
+    *,
+    listening: bool,
+    overall: Candidate | None = None,
+) -> PortState:
+    """The recommended state of one port (figure 33).
 
     UNCALIBRATED stands for UNCALIBRATED or SLAVE, PRE_MASTER for PRE_MASTER or MASTER.
+
+    Args:
+        role: what the port may become.
+        ours: our own clock (D0).
+        best: the best this port hears (Erbest), None: nobody.
+        listening: no announce timeout has passed yet.
+        overall: the best of all ports (Ebest) if that is heard on another one, else None.
     """
     if role is Role.MASTER_ONLY:
         return PortState.PRE_MASTER
-    if best is None:
-        if role is Role.SLAVE_ONLY or listening:
-            return PortState.LISTENING
-        return PortState.PRE_MASTER
     if role is Role.SLAVE_ONLY:
-        return PortState.UNCALIBRATED
-    if better(ours, best):
-        return PortState.PRE_MASTER
+        if best is None:
+            return PortState.LISTENING
+        return PortState.UNCALIBRATED if overall is None else PortState.PASSIVE
+    if best is None and listening:
+        return PortState.LISTENING
     # 1..127: a clock that is itself a reference goes passive rather than follow (M1, P1)
     if ours.quality.clock_class <= 127:
-        return PortState.PASSIVE
-    return PortState.UNCALIBRATED
+        leads = best is None or better(ours, best)
+        return PortState.PRE_MASTER if leads else PortState.PASSIVE
+    ebest = overall or best
+    if ebest is None or better(ours, ebest):
+        return PortState.PRE_MASTER  # M2
+    if overall is None:
+        return PortState.UNCALIBRATED  # S1
+    if best is not None and only_by_topology(overall, best):
+        return PortState.PASSIVE  # P2: another way to the same grandmaster, which meets ours here
+    return PortState.PRE_MASTER  # M3: pass it on
+
+
+def only_by_topology(a: Candidate, b: Candidate) -> bool:
+    """Whether `a`, which is better than `b`, is so "by topology" only (figure 35)."""
+    if a.grandmaster != b.grandmaster or abs(a.steps_removed - b.steps_removed) > 1:
+        return False
+    if a.steps_removed == b.steps_removed:
+        return True
+    longer = b if a.steps_removed < b.steps_removed else a
+    return longer.receiver > longer.sender

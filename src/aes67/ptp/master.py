@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from aes67.clock.timebase import NS, TAI_MINUS_UTC_S, Line
+from aes67.clock.timebase import NS, Line
+from aes67.ptp.decision import Parent
 from aes67.ptp.foreign import interval_ns
 from aes67.wire import ptp_header as h
-from aes67.wire.ptp_header import Header, PortIdentity
+from aes67.wire.ptp_header import Header
 from aes67.wire.ptp_messages import (
-    TIME_SOURCE_INTERNAL,
+    TLV_PATH_TRACE,
     Announce,
     Answer,
     Message,
     Quality,
     Timed,
+    Tlv,
 )
+
+if TYPE_CHECKING:
+    from aes67.ptp.port_types import PortConfig
 
 ANSWERS_PER_SECOND = 1_000
 """A hundred slaves at 8 a second, and some to spare."""
@@ -23,25 +29,12 @@ FREE_RUNNING = Quality(clock_class=248, accuracy=0xFE, variance=0xFFFF)
 """Default class, accuracy unknown: a clock nobody has synchronised."""
 
 
-@dataclass(frozen=True, slots=True)
-class MasterConfig:
-    """What we announce; intervals as base-2 logarithms of seconds."""
-
-    identity: PortIdentity
-    domain: int
-    priority1: int
-    priority2: int
-    quality: Quality
-    log_announce: int
-    log_sync: int
-    log_delay_request: int
-
-
 class Master:
     """Messages of the MASTER state; the port decides when it is in it."""
 
-    def __init__(self, config: MasterConfig) -> None:
+    def __init__(self, config: PortConfig, parent: Parent) -> None:
         self.config = config
+        self.parent = parent
         self.next_announce_ns: int | None = None
         self.next_sync_ns: int | None = None
         self.announces = 0
@@ -56,8 +49,9 @@ class Master:
         self._announce_sequence = 0
         self._sync_sequence = 0
 
-    def start(self, now_ns: int) -> None:
-        """Announce and send Sync from now on."""
+    def start(self, now_ns: int, parent: Parent) -> None:
+        """Announce `parent` and send Sync from now on."""
+        self.parent = parent
         if self.next_announce_ns is None:
             self.next_announce_ns = now_ns
             self.next_sync_ns = now_ns
@@ -81,7 +75,7 @@ class Master:
         if self.next_sync_ns is not None and now_ns >= self.next_sync_ns:
             self.next_sync_ns = _after(self.next_sync_ns, interval_ns(config.log_sync), now_ns)
             header = self._header(
-                h.SYNC, self._sync_sequence, config.log_sync, h.TWO_STEP | h.PTP_TIMESCALE
+                h.SYNC, self._sync_sequence, config.log_sync, h.TWO_STEP | self._timescale
             )
             self._sync_sequence = (self._sync_sequence + 1) & 0xFFFF
             self.syncs += 1
@@ -94,7 +88,7 @@ class Master:
             self.unstamped += 1
             return None
         self.follow_ups += 1
-        header = self._header(h.FOLLOW_UP, sequence, self.config.log_sync, h.PTP_TIMESCALE)
+        header = self._header(h.FOLLOW_UP, sequence, self.config.log_sync, self._timescale)
         return Timed(header, max(clock.at(stamp_ns), 0))
 
     def delay_response(self, request: Timed, stamp_ns: int, clock: Line) -> Message | None:
@@ -110,33 +104,41 @@ class Master:
             return None
         self._answered += 1
         self.delay_responses += 1
-        header = Header(
-            message_type=h.DELAY_RESP,
-            source=self.config.identity,
-            sequence_id=request.header.sequence_id,
-            domain=self.config.domain,
-            flags=h.PTP_TIMESCALE,
+        header = replace(
+            self._header(
+                h.DELAY_RESP,
+                request.header.sequence_id,
+                self.config.log_delay_request,
+                self._timescale,
+            ),
             correction=request.header.correction,
-            log_interval=self.config.log_delay_request,
         )
         return Answer(header, max(clock.at(stamp_ns), 0), request.header.source)
 
     def announcement(self) -> Announce:
         """The Announce that is sent next."""
-        config = self.config
+        config, parent = self.config, self.parent
         header = self._header(
-            h.ANNOUNCE, self._announce_sequence, config.log_announce, h.PTP_TIMESCALE
+            h.ANNOUNCE, self._announce_sequence, config.log_announce, parent.flags
         )
+        tlvs: tuple[Tlv, ...] = ()
+        if config.path_trace:
+            tlvs = (Tlv(TLV_PATH_TRACE, b"".join((*parent.path, config.identity.clock))),)
         return Announce(
             header=header,
-            utc_offset=TAI_MINUS_UTC_S,
-            priority1=config.priority1,
-            quality=config.quality,
-            priority2=config.priority2,
-            grandmaster=config.identity.clock,
-            steps_removed=0,
-            time_source=TIME_SOURCE_INTERNAL,
+            utc_offset=parent.utc_offset,
+            priority1=parent.priority1,
+            quality=parent.quality,
+            priority2=parent.priority2,
+            grandmaster=parent.grandmaster,
+            steps_removed=parent.steps_removed,
+            time_source=parent.time_source,
+            tlvs=tlvs,
         )
+
+    @property
+    def _timescale(self) -> int:
+        return self.parent.flags & h.PTP_TIMESCALE
 
     def _header(self, kind: int, sequence: int, log_interval: int, flags: int) -> Header:
         return Header(
@@ -145,6 +147,7 @@ class Master:
             sequence_id=sequence,
             domain=self.config.domain,
             flags=flags,
+            major_sdo=self.config.major_sdo,
             log_interval=log_interval,
         )
 

@@ -13,7 +13,12 @@ from aes67.wire.ptp_messages import Quality
 
 @dataclass(frozen=True, slots=True)
 class PortConfig:
-    """Fixed for the life of a port."""
+    """Fixed for the life of a port; intervals as base-2 logarithms of seconds.
+
+    `interface` is its name, for reasons; `profile` the name of its row; `major_sdo` and
+    `path_trace` as in `profiles.Profile`. `announce_receipt_timeout` is in announce intervals,
+    `sync_receipt_timeout` in Sync intervals (0: silence of Sync does not end a master).
+    """
 
     identity: PortIdentity
     role: Role
@@ -25,6 +30,11 @@ class PortConfig:
     log_sync: int = -3
     log_delay_request: int = 0
     announce_receipt_timeout: int = 3
+    sync_receipt_timeout: int = 0
+    major_sdo: int = 0
+    path_trace: bool = False
+    profile: str = "aes67"
+    interface: str = ""
     allowed_masters: frozenset[bytes] = frozenset()
     """Clock identities that are listened to as masters (1588 clause 17.5); empty: all."""
     asymmetry_ns: int = 0
