@@ -42,6 +42,8 @@ class Spec:
     priority2: int = 128
     sync_interval: int = -3
     announce_interval: int = -2
+    allowed_masters: frozenset[bytes] = frozenset()
+    asymmetry_ns: int = 0
 
 
 class Listener:
@@ -262,6 +264,7 @@ async def test_the_mode_can_be_changed_while_it_runs() -> None:
         ({"priority1": 256}, "priority1"),
         ({"sync_interval": 2}, "sync_interval"),
         ({"announce_interval": -4}, "announce_interval"),
+        ({"asymmetry_ns": 10_000_001}, "asymmetry_ns"),
     ],
 )
 async def test_a_refusal_names_the_field_and_changes_nothing(
@@ -296,6 +299,8 @@ class Spec:
     priority2: int = 128
     sync_interval: int = -3
     announce_interval: int = -2
+    allowed_masters: frozenset[bytes] = frozenset()
+    asymmetry_ns: int = 0
 
 async def main():
     states = []

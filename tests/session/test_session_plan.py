@@ -54,6 +54,7 @@ def test_a_source_and_a_sink_become_rows_and_a_message() -> None:
         "clock": {
             "mode": "ptp-slave", "interface": "eth0", "domain": 0, "dscp": 46, "priority1": 250,
             "priority2": 128, "sync_interval": -3, "announce_interval": 1,
+            "allowed_masters": [], "asymmetry_ns": 0,
         },
     }  # fmt: skip
     row = sources[3]

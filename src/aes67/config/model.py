@@ -8,6 +8,7 @@ then come ours. Keys nobody here knows are kept.
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 RATES = (44_100, 48_000, 88_200, 96_000, 176_400, 192_000, 352_800, 384_000)
 """Sample rates the device can run at, in Hz."""
 
+ALLOWED_MASTERS = 64
+IDENTITIES_RULE = (
+    f"up to {ALLOWED_MASTERS} clock identities such as 00-1D-C1-FF-FE-12-34-56, by commas"
+)
+NOBODY = "00-00-00-00-00-00-00-00"
+"""A list that cannot be read lets nobody in, rather than everybody."""
 RATE_RULE = "one of " + ", ".join(map(str, RATES))
 MULTICAST_RULE = "an IPv4 multicast address"
 BASE_RULE = "an IPv4 multicast address, 224.0.0.0 to 239.255.255.192"
@@ -54,6 +61,21 @@ def _rate(rate: int) -> int:
     return rate
 
 
+def _identities(text: str) -> str:
+    """Clock identities as the standards write them, whatever separators they came with."""
+    found = []
+    for each in text.replace(";", ",").split(","):
+        digits = re.sub(r"[-:.\s]", "", each)
+        if not digits:
+            continue
+        if not re.fullmatch("[0-9a-fA-F]{16}", digits):
+            raise ValueError(IDENTITIES_RULE)
+        found.append(bytes.fromhex(digits).hex("-").upper())
+    if len(found) > ALLOWED_MASTERS:
+        raise ValueError(IDENTITIES_RULE)
+    return ",".join(dict.fromkeys(found))
+
+
 def _printable(text: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError("no control characters")
@@ -61,6 +83,7 @@ def _printable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_printable)]
+Identities = Annotated[str, AfterValidator(_identities)]
 Rate = Annotated[int, AfterValidator(_rate)]
 Multicast = Annotated[str, AfterValidator(_multicast)]
 MulticastBase = Annotated[str, AfterValidator(_base)]
@@ -148,6 +171,8 @@ class Config(BaseModel):
     ptp_priority2: int = row(128, "clock", "priority2 as a clock", least=0, most=255, letter="h")
     ptp_sync_interval: int = row(-3, "clock", "Sync messages as master: every 2^n s", least=-7, most=1)
     ptp_announce_interval: int = row(1, "clock", "Announce messages as master: every 2^n s", least=-3, most=4)
+    ptp_allowed_masters: Identities = row("", "clock", "clock identities of the masters to listen to, behind a boundary clock that clock's; empty: all", rule=IDENTITIES_RULE, repair=NOBODY)
+    ptp_asymmetry_ns: int = row(0, "clock", "by how much the way from the master takes longer than the mean of both ways, as delayAsymmetry of IEEE 1588 and ptp4l", least=-10_000_000, most=10_000_000, unit="ns")
     device_channels: int = row(512, "table", "channels of the ALSA device in each direction", least=1, most=1024)
     rate_follows_app: bool = row(False, "table", "an application opening the device at another rate changes the rate of everything")
     http_allowed_hosts: Text = row("", "api", "further names under which this machine is reached, separated by commas: writes under foreign names are refused", longest=1024)

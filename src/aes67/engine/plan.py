@@ -12,6 +12,8 @@ from aes67.shm.layout import MAX_DEVICE_CHANNELS, MAX_SOCKETS
 RATES = (44_100, 48_000, 88_200, 96_000, 176_400, 192_000, 352_800, 384_000)
 CLOCK_MODES = ("ptp-slave", "gm", "free")
 MAX_MEMBERSHIPS = 512
+MAX_ALLOWED_MASTERS = 64
+ASYMMETRY_NS = 10_000_000
 _INTERFACE_NAME_BYTES = 15
 """IFNAMSIZ without its NUL."""
 _TICKS_PER_S_MAX = 8000
@@ -45,6 +47,8 @@ class ClockSpec:
         interface: by name. domain: 0 to 255. dscp: 0 to 63.
         priority1, priority2: of this clock as a grandmaster, 0 to 255.
         sync_interval, announce_interval: log2 of seconds, -7 to 4.
+        allowed_masters: clock identities listened to as masters; empty: all.
+        asymmetry_ns: how much longer than the mean the way from the master takes, up to 10 ms.
     """
 
     mode: str
@@ -55,6 +59,8 @@ class ClockSpec:
     priority2: int
     sync_interval: int
     announce_interval: int
+    allowed_masters: frozenset[bytes] = frozenset()
+    asymmetry_ns: int = 0
 
     @staticmethod
     def from_json(obj: object) -> ClockSpec:
@@ -78,7 +84,27 @@ class ClockSpec:
             announce_interval=_integer(
                 "clock.announce_interval", clock.get("announce_interval"), -7, 4
             ),
+            allowed_masters=_identities(clock.get("allowed_masters", [])),
+            asymmetry_ns=_integer(
+                "clock.asymmetry_ns", clock.get("asymmetry_ns", 0), -ASYMMETRY_NS, ASYMMETRY_NS
+            ),
         )
+
+
+def _identities(value: object) -> frozenset[bytes]:
+    field = "clock.allowed_masters"
+    if not isinstance(value, list) or len(value) > MAX_ALLOWED_MASTERS:
+        raise Refused(field, value, f"is a list of up to {MAX_ALLOWED_MASTERS} clock identities")
+    found = set()
+    for each in value:
+        try:
+            identity = bytes.fromhex(_text(field, each).replace("-", ""))
+        except ValueError:
+            identity = b""
+        if len(identity) != 8:
+            raise Refused(field, each, "is a clock identity: 8 bytes, such as 00-1D-...-01")
+        found.add(identity)
+    return frozenset(found)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ RANGES = (
     ("priority2", 0, 255),
     ("sync_interval", -7, 1),
     ("announce_interval", -3, 4),
+    ("asymmetry_ns", -10_000_000, 10_000_000),
 )
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,10 @@ class ClockSpec(Protocol):
     def sync_interval(self) -> int: ...
     @property
     def announce_interval(self) -> int: ...
+    @property
+    def allowed_masters(self) -> frozenset[bytes]: ...
+    @property
+    def asymmetry_ns(self) -> int: ...
 
 
 class Timekeeper:
@@ -162,6 +167,8 @@ class Timekeeper:
                 priority2=spec.priority2,
                 log_announce=spec.announce_interval,
                 log_sync=spec.sync_interval,
+                allowed_masters=spec.allowed_masters,
+                asymmetry_ns=spec.asymmetry_ns,
             )
         media = self._clock.media if self._clock is not None else None
         self._clock = OrdinaryClock(
@@ -276,5 +283,5 @@ def _checked(spec: ClockSpec) -> Mode:
 
 
 def _same(a: ClockSpec, b: ClockSpec) -> bool:
-    names = ("mode", "interface", *(name for name, _, _ in RANGES))
+    names = ("mode", "interface", "allowed_masters", *(name for name, _, _ in RANGES))
     return all(getattr(a, name) == getattr(b, name) for name in names)

@@ -180,6 +180,8 @@ def _clock(config: Config) -> dict[str, Any]:
         "priority2": config.ptp_priority2,
         "sync_interval": config.ptp_sync_interval,
         "announce_interval": config.ptp_announce_interval,
+        "allowed_masters": [each for each in config.ptp_allowed_masters.split(",") if each],
+        "asymmetry_ns": config.ptp_asymmetry_ns,
     }
 
 
