@@ -7,62 +7,22 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from aes67.errors import Aes67Error
+from aes67.services import tcp
+from aes67.services.tcp import PortBusy as PortBusy
 
 log = logging.getLogger("aes67.http")
 
 BACKLOG = 1024
 STOP_SECONDS = 3
-LISTEN = "0A"
-"""State of a listening socket in /proc/net/tcp."""
-
-
-class PortBusy(Aes67Error):
-    """Somebody listens there, or we may not; the text says so."""
 
 
 def bind(address: str, port: int) -> socket.socket:
-    """A listening socket with SO_REUSEADDR and SO_REUSEPORT.
-
-    Both, because sockets the AES67 daemon left in TIME_WAIT carry only the second; and since the
-    second would also let two services share the port, a listener there is looked for before.
-
-    Raises:
-        PortBusy: why it cannot be had.
-    """
-    host = address or "0.0.0.0"
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    where = f"{host}:{port}"
-    if port and _listened(port):
-        raise PortBusy(f"HTTP port {port} is busy: another program listens there")
-    # With the protocol named asyncio sets TCP_NODELAY; else each answer waits 40 ms for an ACK.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind((host, port))
-        sock.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
-        sock.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise PortBusy(f"cannot listen on {where}: {reason}") from None
-    return sock
-
-
-def _listened(port: int) -> bool:
-    """Whether any socket of this network namespace listens on a TCP port."""
-    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(name).read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                    return True
-    return False
+    """A listening socket for HTTP; raises PortBusy, which says why it cannot be had."""
+    return tcp.listen(address, port, BACKLOG, "HTTP")
 
 
 class _Server(uvicorn.Server):

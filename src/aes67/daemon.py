@@ -1,7 +1,7 @@
 """`aes67-daemon`: the parent of the engine and the control process.
 
-It starts both, starts either again when it dies, hands SIGTERM on and says nothing of audio. It
-imports next to nothing, so that nothing can go wrong in it.
+It starts both, starts either again when it dies, hands SIGTERM on, has the configuration read again
+on SIGHUP and says nothing of audio. It imports next to nothing, so that nothing can go wrong in it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ CONTRACT_VERSION = "bondagit-4.0.0"
 DEFAULT_CONFIG = "/etc/daemon.conf"
 HEARTBEAT_ENVIRONMENT = "AES67_HEARTBEAT_FD"
 PR_SET_PDEATHSIG = 1
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD)
+RELOADED = b"reloaded"
+"""What a child writes beside its heartbeat when it has read its configuration again."""
+RELOAD_SECONDS = 10.0
+"""systemd is told that a reload is over after this time, whatever the child says."""
 
 BACK_OFF_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Before the first, second, ... restart in a row; the last one from then on."""
@@ -43,6 +48,8 @@ class Child:
     command: list[str]
     directory: str | None = None
     """Working directory; None: that of the daemon."""
+    reloads: bool = False
+    """Has a configuration, so SIGHUP is for it."""
     process: subprocess.Popen[bytes] | None = None
     pipe: int = -1
     started: float = 0.0
@@ -91,10 +98,14 @@ class Daemon:
         self._children = children
         self._stall_seconds = stall_seconds
         self._notified_ready = False
+        self._has_terminal = _terminal_there()
+        self._reload_wanted = False
+        self._reload_ends = 0.0
+        """When a reload that was begun counts as done; 0: none is under way."""
 
     def run(self) -> int:
         """Start, look after and end the children; the exit code."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, signal.SIGCHLD))
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             for child in self._children:
                 self._start(child)
@@ -102,6 +113,7 @@ class Daemon:
                 now = time.monotonic()
                 for child in self._children:
                     self._look_after(child, now)
+                self._reload(now)
                 self._notify()
             code = 0
         except Fatal as error:
@@ -114,14 +126,32 @@ class Daemon:
 
     def _stop_requested(self) -> bool:
         """Wait for a signal, a heartbeat interval at most; True when it says to stop."""
-        timeout = WATCHDOG_SECONDS
+        timeout = 0.1 if self._reload_ends else WATCHDOG_SECONDS
         for child in self._children:
             if child.process is None:
                 timeout = min(timeout, max(0.0, child.restart_at - time.monotonic()))
             elif not child.ready:
                 timeout = min(timeout, 0.1)
-        received = signal.sigtimedwait((*SIGNALS, signal.SIGCHLD), timeout)
-        return received is not None and received.si_signo in SIGNALS
+        received = signal.sigtimedwait(SIGNALS, timeout)
+        if received is None:
+            return False
+        if received.si_signo == signal.SIGHUP:
+            if self._has_terminal and not _terminal_there():
+                return True  # not a wish for a reload: the terminal we were started from is closed
+            self._reload_wanted = True
+        return received.si_signo in STOP_SIGNALS
+
+    def _reload(self, now: float) -> None:
+        """Hand a SIGHUP on as soon as the child can take it; see to its end."""
+        if now > self._reload_ends:
+            self._reload_ends = 0.0
+        for child in self._children:
+            if self._reload_wanted and child.reloads and child.process and child.ready:
+                self._reload_wanted = self._notified_ready = False
+                self._reload_ends = now + RELOAD_SECONDS
+                usec = time.monotonic_ns() // 1000
+                notify(f"RELOADING=1\nMONOTONIC_USEC={usec}\nSTATUS=Reading the configuration")
+                child.process.send_signal(signal.SIGHUP)
 
     def _start(self, child: Child) -> None:
         read_end, write_end = os.pipe()
@@ -164,6 +194,8 @@ class Daemon:
         except BlockingIOError:
             return
         if data:
+            if RELOADED in data:
+                self._reload_ends = 0.0
             child.last_beat = now
             child.ready = child.was_ever_ready = True
 
@@ -171,6 +203,8 @@ class Daemon:
         self._read_heartbeat(child, now)
         child.process = None
         os.close(child.pipe)
+        if child.reloads:
+            self._reload_ends = 0.0  # the next one reads the configuration anyway
         ended = f"exit code {code}" if code >= 0 else f"signal {-code}"
         if code > 0 and not child.was_ever_ready:
             raise Fatal(f"{child.name} cannot start ({ended})")
@@ -189,8 +223,8 @@ class Daemon:
         deadline = time.monotonic() + STOP_SECONDS[child.name]
         while process.poll() is None:
             left = deadline - time.monotonic()
-            received = signal.sigtimedwait((*SIGNALS, signal.SIGCHLD), max(0.0, min(left, 0.5)))
-            if left <= 0 or (received is not None and received.si_signo in SIGNALS):
+            received = signal.sigtimedwait(SIGNALS, max(0.0, min(left, 0.5)))
+            if left <= 0 or (received is not None and received.si_signo in STOP_SIGNALS):
                 _say(f"{child.name} does not end: killing it")
                 process.kill()
                 process.wait()
@@ -198,7 +232,8 @@ class Daemon:
         os.close(child.pipe)
 
     def _notify(self) -> None:
-        if not self._notified_ready and all(child.ready for child in self._children):
+        ready = not self._reload_ends and all(child.ready for child in self._children)
+        if ready and not self._notified_ready:
             self._notified_ready = True
             notify("READY=1\nSTATUS=Working")
         notify("WATCHDOG=1")
@@ -220,11 +255,22 @@ def notify(text: str) -> None:
 
 
 def _become_child(parent: int) -> None:
-    """Between fork and exec: die with the parent, and take signals again."""
+    """Between fork and exec: die with the parent, and take signals again, but SIGHUP only when
+    the child has said what it does then."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)  # it died before the line above
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _terminal_there() -> bool:
+    """Whether this process has a terminal that is still open."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _say(text: str) -> None:
@@ -245,7 +291,7 @@ def _children(options: argparse.Namespace, directory: Path) -> list[Child]:
         control += ["-p", str(options.http_port)]
     # Paths in the configuration may be relative to where the daemon was started; the engine has
     # none, and a directory that is removed under it would disturb its compiler.
-    return [Child("engine", engine, "/"), Child("control", control)]
+    return [Child("engine", engine, "/"), Child("control", control, reloads=True)]
 
 
 def _version() -> str:

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from aes67.control.files import lock_directory
+from aes67.services import tcp
 from aes67_api.listener import PortBusy, bind
 from aes67_api.main import main
 from sim.http_node import SOURCE, own_logging
@@ -37,7 +38,8 @@ class Process:
     def __init__(self, directory: Path, *arguments: str, **config: Any) -> None:
         self.directory, self.port = directory, free_port()
         values = {
-            "http_port": self.port, "interface_name": "lo", "syslog_proto": "none",
+            "http_port": self.port, "rtsp_port": free_port(),
+            "interface_name": "lo", "syslog_proto": "none",
             "status_file": str(directory / "status.json"), "clock_mode": "free",
         } | config  # fmt: skip
         path = directory / "daemon.conf"
@@ -122,6 +124,54 @@ def test_a_busy_port_is_said_and_ends_it(failing: Failing) -> None:
         holder.listen()
         port = holder.getsockname()[1]
         assert f"HTTP port {port} is busy" in failing(http_port=port)
+        assert f"RTSP port {port} is busy" in failing(http_port=free_port(), rtsp_port=port)
+
+
+def test_of_two_that_start_at_the_same_moment_one_serves(tmp_path: Path) -> None:
+    """SO_REUSEPORT would let both listen, and answer in turn."""
+    port, lines = free_port(), (
+        "import sys, time; from aes67_api.listener import PortBusy, bind\n"
+        "sys.stdin.readline()\n"
+        "try: held = bind('127.0.0.1', PORT); print('served', flush=True)\n"
+        "except PortBusy as error: print(error, flush=True)\n"
+        "sys.stdin.readline()"
+    )  # fmt: skip
+    command = [sys.executable, "-c", lines.replace("PORT", str(port))]
+    several = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for each in several:
+        assert each.stdin is not None
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    said = sorted(each.stdout.readline().strip() for each in several if each.stdout is not None)
+    for each in several:
+        each.communicate("end\n", timeout=10)
+    busy = f"HTTP port {port} is busy: another program listens there"
+    assert said == [busy] * 3 + ["served"]
+
+
+def test_another_address_of_the_same_port_is_free() -> None:
+    with bind("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        bind("127.0.0.2", port).close()
+        for address in ("", "127.0.0.1", "::"):
+            with pytest.raises(PortBusy, match="busy"):
+                bind(address, port)
+    with bind("::1", 0) as first:
+        port = first.getsockname()[1]
+        bind("127.0.0.1", port).close()
+        with pytest.raises(PortBusy, match="busy"):
+            bind("::1", port)
+
+
+def test_a_lock_that_is_kept_from_us_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "TURN_SECONDS", 0.05)
+    port = free_port()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as squatter:
+        squatter.bind(f"\0aes67-tcp-{port}")
+        bind("127.0.0.1", port).close()
 
 
 @pytest.mark.parametrize(
@@ -201,7 +251,7 @@ def test_the_port_of_a_service_that_has_just_ended_is_taken_over() -> None:
 
 
 def test_an_address_that_is_not_ours_is_said(failing: Failing) -> None:
-    with pytest.raises(PortBusy, match=r"cannot listen on 192\.0\.2\.1:"):
+    with pytest.raises(PortBusy, match=r"HTTP: cannot listen on 192\.0\.2\.1:"):
         bind("192.0.2.1", 0)
     assert "cannot listen" in failing("-a", "192.0.2.1", http_port=free_port())
 

@@ -10,7 +10,11 @@ if __name__ == "__main__":
     stall, *children = sys.argv[1:]
     named = [each.split("=", 1) for each in children]
     code = Daemon(
-        [Child(name, ["/bin/sh", "-c", command]) for name, command in named], float(stall)
+        [
+            Child(name, ["/bin/sh", "-c", command], reloads=name == "control")
+            for name, command in named
+        ],
+        float(stall),
     ).run()
     print(f"daemon exiting with code: {code}", flush=True)
     sys.exit(code)

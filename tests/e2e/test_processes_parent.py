@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -82,7 +83,7 @@ def parent() -> Iterator[Parent]:
         parent.end()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_both_children_and_exits_0(parent: Parent, number: signal.Signals) -> None:
     process = parent.start()
     children = [parent.wait_started("engine"), parent.wait_started("control")]
@@ -91,6 +92,68 @@ def test_a_signal_ends_both_children_and_exits_0(parent: Parent, number: signal.
     assert process.returncode == 0
     assert out.splitlines()[-1] == "daemon exiting with code: 0"
     assert not any(is_alive(pid) for pid in children)
+
+
+RELOADS = f"""exec {sys.executable} -c '
+import os, signal, time
+pipe = int(os.environ["AES67_HEARTBEAT_FD"])
+def read_again(*_):
+    with open("NOTED", "a") as noted:
+        print("read", file=noted)
+    time.sleep(0.3)
+    os.write(pipe, b"reloaded\\n")
+signal.signal(signal.SIGHUP, read_again)
+while True:
+    os.write(pipe, b"alive\\n")
+    time.sleep(0.1)
+'"""
+"""A child that takes SIGHUP; no shell can, as it is ignored when it starts."""
+
+
+def test_sighup_is_for_the_child_with_a_configuration(parent: Parent) -> None:
+    address, noted = parent.directory / "notify", parent.directory / "noted"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(address))
+        sock.settimeout(10)
+        control = RELOADS.replace("NOTED", str(noted))
+        process = parent.start(control=control, NOTIFY_SOCKET=str(address))
+        children = [parent.wait_started("engine"), parent.wait_started("control")]
+        ready = b"READY=1\nSTATUS=Working"
+        while sock.recv(200) != ready:
+            pass
+        for pid in (process.pid, children[0]):  # `systemctl kill -s HUP` sends it to all
+            os.kill(pid, signal.SIGHUP)
+        messages = [sock.recv(200)]
+        while messages[-1] != ready:
+            messages.append(sock.recv(200))
+    begun = next(each for each in messages if each.startswith(b"RELOADING=1\nMONOTONIC_USEC="))
+    usec = int(begun.split(b"\n")[1].partition(b"=")[2])
+    assert 0 <= time.monotonic_ns() // 1000 - usec < 10_000_000
+    assert set(messages) - {begun, ready} <= {b"WATCHDOG=1"}
+    assert noted.read_text() == "read\n"
+    assert [parent.pids("engine"), parent.pids("control")] == [[each] for each in children]
+
+
+def test_sighup_while_the_child_starts_waits_for_it(parent: Parent) -> None:
+    noted, go = parent.directory / "noted", parent.directory / "go"
+    hold = f"while ! [ -e {go} ]; do sleep 0.05; done; "
+    process = parent.start(control=hold + RELOADS.replace("NOTED", str(noted)))
+    pid = parent.wait_started("control")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    go.touch()
+    wait_until(noted.exists)
+    assert parent.pids("control") == [pid]
+
+
+def test_a_terminal_that_closes_ends_it() -> None:
+    """The kernel sends the same SIGHUP then; nobody could end the daemon from there any more."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, str(CHILDREN), "0", f"engine={BEAT}"])
+    wait_until(lambda: len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) == 1)
+    os.close(terminal)
+    wait_until(lambda: os.waitpid(pid, os.WNOHANG)[0] == pid)
 
 
 def test_children_are_asked_to_end_control_first(parent: Parent) -> None:
@@ -228,7 +291,9 @@ def test_systemd_is_told(parent: Parent) -> None:
 def run_daemon(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "aes67.daemon", *arguments],
-        capture_output=True, text=True, timeout=20,
+        capture_output=True,
+        text=True,
+        timeout=20,
     )
 
 

@@ -18,11 +18,15 @@ from aes67.config.model import Config
 from aes67.control import fetch, files, logs
 from aes67.control.discovery import Discovery
 from aes67.control.flags import flags, minimum_time_ms
+from aes67.control.network_view import network_view, network_warnings
 from aes67.control.script import StatusScript
 from aes67.control.snapshot import contract_clock, contract_ptp, sink_view, source_view
 from aes67.errors import Refused
 from aes67.net.heartbeat import Heartbeat
+from aes67.net.interfaces import Interface as Found
 from aes67.net.interfaces import list_interfaces
+from aes67.net.link_watch import LinkWatch
+from aes67.net.udp_counters import read_udp_counters
 from aes67.ptp.history import History
 from aes67.services.engine_link import Callbacks, EngineLink, Hello
 from aes67.session.describe import Clock
@@ -34,16 +38,23 @@ from aes67.session.store import FileStore
 
 log = logging.getLogger("aes67.control")
 
-NETWORK_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 FLAG_WINDOW_S = 1.0
 
 
-def network() -> Network:
-    """The interfaces as they are now; raises OSError when the kernel does not answer."""
+def network(found: tuple[Found, ...]) -> Network:
+    """The interfaces as sessions see them."""
     return Network(
         tuple(
-            Interface(each.name, each.mac.hex(":"), each.addresses) for each in list_interfaces()
+            Interface(
+                name=each.name,
+                mac=each.mac.hex(":"),
+                addresses=each.addresses,
+                running=each.usable,
+                index=each.index,
+                links=each.carrier_ups,
+            )
+            for each in found
         )
     )
 
@@ -59,6 +70,8 @@ class Control:
         """The engine's newest clock snapshot."""
         self.history = History()
         self._ptp_ns = 0
+        self.network: dict[str, Any] | None = None
+        """What the engine knows of the interfaces."""
         self.pcms: list[dict[str, Any]] = []
         self.controls: dict[str, Any] | None = None
         self.link = EngineLink(
@@ -67,6 +80,7 @@ class Control:
                 connected=self._connected,
                 disconnected=self._disconnected,
                 ptp=lambda snapshot: self._spawn(self._clock_changed(snapshot)),
+                network=self._network_told,
                 pcms=self._pcms_changed,
                 controls=self._controls_changed,
                 rate_request=lambda rate: self._spawn(self._rate_requested(rate)),
@@ -84,7 +98,9 @@ class Control:
         self._script = StatusScript()
         self._heartbeat = Heartbeat()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watch: asyncio.Task[None] | None = None
+        self._watch: LinkWatch | None = None
+        self._retry: asyncio.Task[None] | None = None
+        self._udp = read_udp_counters()
         self._read_at: dict[int, dict[str, int]] = {}
         self._windows: dict[int, tuple[float, dict[str, int], dict[str, int]]] = {}
 
@@ -96,7 +112,9 @@ class Control:
         await self._look_at_network()
         await self._load_status()
         self.link.start()
-        self._watch = asyncio.create_task(self._watch_network())
+        self._watch = LinkWatch(lambda found: self._spawn(self._network_changed(network(found))))
+        self._watch.start()
+        self._retry = asyncio.create_task(self._retry_refused())
 
     def ready(self) -> None:
         """Tell the parent that the process serves."""
@@ -112,15 +130,19 @@ class Control:
             log.info("configuration read again")
         except (files.ConfigError, Refused) as error:
             log.error("the configuration stays as it was: %s", error)
+        finally:
+            self._heartbeat.reloaded()
 
     async def close(self) -> None:
         """Save the status and let go of the engine, which goes on with its plan."""
         self._heartbeat.close()
         await self.discovery.close()
         if self._watch is not None:
-            self._watch.cancel()
+            self._watch.close()
+        if self._retry is not None:
+            self._retry.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+                await self._retry
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
@@ -187,6 +209,11 @@ class Control:
         """What the clock did in the last `span`, a key of `ptp.history.SPANS`."""
         return self.history.read(span, time.monotonic_ns())
 
+    def network_view(self) -> dict[str, Any]:
+        """Interfaces in use, queriers heard, what the kernel dropped since the start."""
+        facts = self.network if self.link.connected else None
+        return network_view(self.node, facts, read_udp_counters().since(self._udp))
+
     def status(self, version: str) -> dict[str, Any]:
         """The whole snapshot."""
         snapshot = self.link.snapshot() or {}
@@ -203,6 +230,7 @@ class Control:
                 "counters": snapshot.get("engine", {}),
             },
             "clock": self.clock_view() | {"page": snapshot.get("clock", {})},
+            "network": self.network_view(),
             "sources": self.source_views(),
             "sinks": self.sink_views(),
             "pcms": self.pcms if self.link.connected else [],
@@ -215,6 +243,7 @@ class Control:
             found.append(f"{self.node.config.interfaces[0]} has no IPv4 address: nothing is sent")
         if self.node.in_force.refusal is not None:
             found.append(f"the engine refuses the table: {self.node.in_force.refusal}")
+        found += network_warnings(self.network_view())
         return found + list(self.node.warnings.values())
 
     # what the engine tells
@@ -236,6 +265,9 @@ class Control:
         if snapshot is None and self.node.clock.status:
             clock = Clock("unlocked", self.node.clock.gmid)
         await self.node.change_clock(clock)
+
+    def _network_told(self, facts: dict[str, Any]) -> None:
+        self.network = facts
 
     def _pcms_changed(self, pcms: list[dict[str, Any]]) -> None:
         self.pcms = pcms
@@ -281,21 +313,21 @@ class Control:
 
     async def _look_at_network(self) -> None:
         try:
-            await self.node.change_network(network())
+            await self.node.change_network(network(list_interfaces()))
         except OSError as error:
             log.error("the network interfaces cannot be read: %s", error)
 
-    async def _watch_network(self) -> None:
-        last_try = time.monotonic()
+    async def _network_changed(self, now: Network) -> None:
+        before = self.node.computed.ip_addr
+        await self.node.change_network(now)
+        if self.node.computed.ip_addr != before:
+            log.info("network: %s", self.node.computed.ip_addr or "no address")
+
+    async def _retry_refused(self) -> None:
+        """What the engine refused may be possible later: an interface that comes back."""
         while True:
-            await asyncio.sleep(NETWORK_SECONDS)
-            before = self.node.state.network
-            await self._look_at_network()
-            if self.node.state.network != before:
-                log.info("network: %s", self.node.state.network.address(self.node.config) or "-")
-            refused = self.node.in_force.refusal is not None and self.link.connected
-            if refused and time.monotonic() - last_try >= RETRY_SECONDS:
-                last_try = time.monotonic()
+            await asyncio.sleep(RETRY_SECONDS)
+            if self.node.in_force.refusal is not None and self.link.connected:
                 await self.node.engine_connected()
 
     def _before(self, number: int, counters: Mapping[int, dict[str, int]]) -> dict[str, int] | None:

@@ -19,6 +19,7 @@ from aes67.services import mdns
 from aes67.services.follow import Follower
 from aes67.services.rtsp import RtspService
 from aes67.services.sap import SapService, Settings
+from aes67.services.tcp import PortBusy
 from aes67.session.events import ClockChanged, ConfigChanged, Event, SinkChanged
 from aes67.session.node import Node
 from aes67.wire.rtsp import RtspUrl
@@ -46,7 +47,14 @@ class Discovery:
         """What the RTSP server's sessions know."""
 
     async def start(self) -> None:
-        """Begin to announce, to listen and to follow."""
+        """Begin to announce, to listen and to follow.
+
+        Raises:
+            PortBusy: another program has the RTSP port. Later that is only a warning.
+        """
+        await self._configure_rtsp()
+        if self._rtsp.problem:
+            raise PortBusy(self._rtsp.problem)
         self._node.subscribe(self._happened)
         # registering with mDNS takes seconds, so it has a task of its own
         for work in (self._configure, self._configure_mdns):

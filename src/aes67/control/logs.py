@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import logging.handlers
-import socket
+import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from aes67.config.model import Config
+from aes67.control.syslog import Syslog, server, severity
 
 LEVELS = (5, logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 """By `log_severity`: trace, debug, info, warning, error, fatal."""
@@ -48,24 +50,39 @@ def _install(handler: logging.Handler) -> None:
 
 
 def _handler(config: Config) -> tuple[logging.Handler, str]:
-    facility = logging.handlers.SysLogHandler
     warning = ""
     try:
         if config.syslog_proto == "udp":
-            host, _, port = config.syslog_server.rpartition(":")
-            if not host or not port.isdecimal():
-                raise OSError(f"syslog_server {config.syslog_server!r} is not address:port")
-            return _named(facility((host, int(port)), facility.LOG_LOCAL0, socket.SOCK_DGRAM)), ""
+            return _named(Syslog(server(config.syslog_server))), ""
         if config.syslog_proto == "" and LOCAL_SYSLOG.exists():
-            return _named(facility(str(LOCAL_SYSLOG), facility.LOG_USER)), ""
-    except (OSError, OverflowError) as error:
+            return _named(Syslog(LOCAL_SYSLOG)), ""
+    except OSError as error:
         warning = f"the log goes to standard error: {error}"
     stream = sys.stdout if config.syslog_proto == "none" else sys.stderr
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(_ForJournal() if _is_journal(stream) else logging.Formatter(FORMAT))
     return handler, warning
 
 
 def _named(handler: logging.Handler) -> logging.Handler:
-    handler.setFormatter(logging.Formatter("aes67: %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     return handler
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether systemd's journal reads this stream (systemd.exec(5), JOURNAL_STREAM)."""
+    with contextlib.suppress(OSError, ValueError):
+        found = os.fstat(stream.fileno())
+        return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+    return False
+
+
+class _ForJournal(logging.Formatter):
+    """Lines as sd-daemon(3) has them: the severity in front; the journal adds the time itself."""
+
+    def __init__(self) -> None:
+        super().__init__("%(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        mark = f"<{severity(record.levelno)}>"
+        return "\n".join(mark + line for line in super().format(record).splitlines())

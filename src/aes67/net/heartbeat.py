@@ -12,6 +12,7 @@ import os
 ENVIRONMENT = "AES67_HEARTBEAT_FD"
 READY = b"ready\n"
 ALIVE = b"alive\n"
+RELOADED = b"reloaded\n"
 INTERVAL_SECONDS = 1.0
 
 
@@ -35,6 +36,11 @@ class Heartbeat:
         if self._timer is None and self._fd >= 0:
             self._write(READY)
             self._beat()
+
+    def reloaded(self) -> None:
+        """The configuration has been read again, as SIGHUP asked."""
+        if self._fd >= 0:
+            self._write(RELOADED)
 
     def close(self) -> None:
         """Stop beating."""

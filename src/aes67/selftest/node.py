@@ -83,6 +83,7 @@ class Node(AbstractContextManager["Node"]):
     def _configuration(self) -> dict[str, Any]:
         return {
             "http_port": self.port,
+            "rtsp_port": free_port(),  # a daemon that runs here has the usual one
             "interface_name": self.settings.interface,
             "sample_rate": self.settings.rate,
             "status_file": str(self.directory / "status.json"),

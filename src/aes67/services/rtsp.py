@@ -13,10 +13,12 @@ from collections.abc import Callable
 from aes67.discovery.rtsp_client import RtspClient
 from aes67.discovery.rtsp_server import Find, RtspServer
 from aes67.errors import WireError
+from aes67.services import tcp
 from aes67.wire import rtsp
 
 log = logging.getLogger("aes67.rtsp")
 
+BACKLOG = 64
 READ_BYTES = 4096
 MAX_UNSENT_BYTES = 256 << 10
 """A client that does not read this much is cut off."""
@@ -53,9 +55,9 @@ class RtspService:
             if not address:
                 return
             try:
-                listener = _listener(address, port)
-            except OSError as error:
-                self.problem = f"RTSP port {port} of {address}: {error.strerror or error}"
+                listener = tcp.listen(address, port, BACKLOG, "RTSP")
+            except tcp.PortBusy as error:
+                self.problem = str(error)
                 return
             self._server = await asyncio.start_server(self._serve, sock=listener, limit=READ_BYTES)
 
@@ -117,19 +119,6 @@ class RtspService:
                 writer.close()
             elif writer.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
                 writer.transport.abort()
-
-
-def _listener(address: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setblocking(False)
-        listener.bind((address, port))
-        listener.listen(64)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 def keep_alive(writer: asyncio.StreamWriter) -> None:
