@@ -49,6 +49,8 @@ class DelayRequests:
         self.unanswered = 0
         """Requests since the last answer."""
         self.unstamped = 0
+        self.lost = 0
+        """Requests that nobody answered while they were remembered."""
 
     def start(self, now_ns: int) -> None:
         """Begin to ask, soon; nothing if already begun."""
@@ -70,7 +72,7 @@ class DelayRequests:
         self._sequence = (sequence + 1) & 0xFFFF
         self._requests[sequence] = _Request(now_ns)
         while len(self._requests) > PENDING:
-            del self._requests[next(iter(self._requests))]
+            self.lost += not self._requests.pop(next(iter(self._requests))).answers
         self._last_ns = now_ns
         self.next_ns = self._spread(now_ns)
         self.sent += 1

@@ -60,10 +60,22 @@ class Heard:
 
         del self.masters[min(self.masters, key=worth)]
 
-    def elsewhere(self, domain: int, now_ns: int, within_ns: int) -> list[HeardMaster]:
+    def here(
+        self, domain: int, now_ns: int, within_ns: int, major_sdo: int = 0
+    ) -> list[HeardMaster]:
+        """Masters of this domain and profile heard in the last `within_ns`."""
+        return [
+            m
+            for m in self.masters.values()
+            if (m.domain, m.major_sdo) == (domain, major_sdo) and now_ns - m.last_ns <= within_ns
+        ]
+
+    def elsewhere(
+        self, domain: int, now_ns: int, within_ns: int, major_sdo: int = 0
+    ) -> list[HeardMaster]:
         """Masters of other domains or profiles heard in the last `within_ns`."""
         return [
             m
             for m in self.masters.values()
-            if (m.domain != domain or m.major_sdo) and now_ns - m.last_ns <= within_ns
+            if (m.domain, m.major_sdo) != (domain, major_sdo) and now_ns - m.last_ns <= within_ns
         ]

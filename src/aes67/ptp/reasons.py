@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aes67.clock.timebase import NS
 from aes67.ptp.foreign import ForeignMaster
 from aes67.ptp.port import Port
@@ -14,11 +16,20 @@ UNFOLLOWED = 4
 UNANSWERED = 4
 
 
-def missing(port: Port, interface: str, now_ns: int, started_ns: int) -> str:
-    """Why there is nothing to lock to; empty when the selected master's time is being measured."""
+def missing(
+    ports: Sequence[Port], port: Port, interface: str, now_ns: int, started_ns: int
+) -> str:
+    """Why there is nothing to lock to; empty when the selected master's time is being measured.
+
+    `port` is the one with the selected master if there is any; `interface` the name of a lone one.
+    """
     master = port.selected
     if master is None:
-        return _no_master(port, interface, now_ns, started_ns)
+        found = [
+            _no_master(each, each.config.interface or interface, now_ns, started_ns)
+            for each in ports
+        ]
+        return "; ".join(dict.fromkeys(found))
     name = dashed(master.identity.clock)
     estimator = master.estimator
     if not estimator.syncs:
@@ -58,17 +69,18 @@ def silence(port: Port, followed: ForeignMaster, now_ns: int) -> str:
     return ""
 
 
-def leading(port: Port, now_ns: int) -> str:
+def leading(ports: Sequence[Port], now_ns: int) -> str:
     """What there is to say while we are the grandmaster: above all, who else thinks so."""
     others = [
         m
+        for port in ports
         for m in port.table.masters.values()
         if m.announce is not None and now_ns - m.announces.last_ns <= RECENT_NS
     ]
     if not others:
         return "grandmaster on the local clock"
     names = ", ".join(dashed(m.identity.clock) for m in others[:3])
-    return f"grandmaster on the local clock; {names} announces in domain {port.config.domain} too"
+    return f"grandmaster on the local clock; {names} announces in domain {ports[0].config.domain} too"
 
 
 def doubt(port: Port, followed: ForeignMaster) -> str:
@@ -95,7 +107,13 @@ def _no_master(port: Port, interface: str, now_ns: int, started_ns: int) -> str:
     if syncing and any(m.syncs.count for m in syncing):
         name = dashed(syncing[0].identity.clock)
         return f"Sync but no Announce from {name} in domain {domain}"
-    elsewhere = port.heard.elsewhere(domain, now_ns, RECENT_NS)
+    sdo = port.config.major_sdo
+    here = port.heard.here(domain, now_ns, RECENT_NS, sdo)
+    strangers = [m for m in here if not port.allows(m.clock)]
+    if strangers:
+        names = ", ".join(dashed(m.clock) for m in strangers[:3])
+        return f"no allowed master in domain {domain}{where}; {names} not in ptp_allowed_masters"
+    elsewhere = port.heard.elsewhere(domain, now_ns, RECENT_NS, sdo)
     if elsewhere:
         others = ", ".join(
             f"{dashed(m.clock)} heard in domain {m.domain}" + (" (gPTP)" if m.major_sdo else "")

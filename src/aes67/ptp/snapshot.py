@@ -11,7 +11,16 @@ from aes67.ptp.heard import HeardMaster
 from aes67.ptp.ordinary_clock import OrdinaryClock
 from aes67.ptp.port import Port
 from aes67.ptp.rates import Rates
-from aes67.wire.ptp_header import MESSAGE_NAMES, PTP_TIMESCALE, TIME_TRACEABLE, dashed
+from aes67.wire.ptp_header import (
+    ANNOUNCE,
+    DELAY_RESP,
+    FOLLOW_UP,
+    MESSAGE_NAMES,
+    PTP_TIMESCALE,
+    TIME_TRACEABLE,
+    dashed,
+)
+from aes67.wire.ptp_header import SYNC as SYNC_MESSAGE
 from aes67.wire.ptp_messages import Announce
 
 NO_CLOCK = bytes(8)
@@ -53,7 +62,7 @@ def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
         "handovers": clock.handovers,
         "epoch": clock.media.epoch,
         "session_epoch": clock.media.session_epoch,
-        **(_port(port, clock.rates, now_ns) if port else _no_port()),
+        **(_port(port, followed, clock.rates, now_ns) if port else _no_port()),
     }
 
 
@@ -67,7 +76,21 @@ def _no_port() -> dict[str, Any]:
     }
 
 
-def _port(port: Port, rates: Rates, now_ns: int) -> dict[str, Any]:
+def _lost(port: Port, followed: ForeignMaster | None) -> dict[str, int]:
+    """Messages of the master we follow that never came, by the gaps of their sequences."""
+    if followed is None:
+        return {}
+    return {
+        MESSAGE_NAMES[ANNOUNCE]: followed.announces.lost,
+        MESSAGE_NAMES[SYNC_MESSAGE]: followed.syncs.lost,
+        MESSAGE_NAMES[FOLLOW_UP]: followed.follow_ups.lost,
+        MESSAGE_NAMES[DELAY_RESP]: port.requests.lost,
+    }
+
+
+def _port(
+    port: Port, followed: ForeignMaster | None, rates: Rates, now_ns: int
+) -> dict[str, Any]:
     config = port.config
     return {
         "domain": config.domain,
@@ -75,6 +98,8 @@ def _port(port: Port, rates: Rates, now_ns: int) -> dict[str, Any]:
         "port_state": port.state.value,
         "priority1": config.priority1,
         "priority2": config.priority2,
+        "asymmetry_ns": config.asymmetry_ns,
+        "allowed_masters": [dashed(each) for each in sorted(config.allowed_masters)],
         "messages": {
             "received": {MESSAGE_NAMES[k]: n for k, n in port.received.items() if n},
             "per_second": {
@@ -82,7 +107,9 @@ def _port(port: Port, rates: Rates, now_ns: int) -> dict[str, Any]:
                 for k, n in port.received.items()
                 if n
             },
+            "lost": _lost(port, followed),
             "malformed": port.malformed,
+            "not_allowed": port.not_allowed,
             "other_domain": port.other_domain,
             "other_profile": port.other_sdo,
             "delay_req_sent": port.requests.sent,
@@ -112,6 +139,7 @@ def _master(port: Port, heard: HeardMaster, now_ns: int) -> dict[str, Any]:
         "address": heard.source,
         "last_heard_seconds": round((now_ns - heard.last_ns) / NS, 3),
         "messages": heard.messages,
+        "allowed": port.allows(heard.clock),
         "grandmaster": None,
         "selected": False,
         "qualified": False,
