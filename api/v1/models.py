@@ -62,6 +62,38 @@ class EngineView(BaseModel):
     counters: dict[str, int]
 
 
+class InterfaceView(BaseModel):
+    """A network interface in use."""
+
+    name: str
+    roles: list[str] = Field(description="media, ptp, discovery")
+    present: bool
+    running: bool = Field(description="it is up and has a link")
+    mac: str
+    addresses: list[str] = Field(description="IPv4, the one used first")
+    groups: int = Field(description="multicast groups that sinks have joined on it")
+    rejoins: int = Field(description="times its link came back and the groups were joined again")
+    querier: str = Field(
+        description="IGMP querier: heard, none (for 130 s or more), waiting (less), or unknown: "
+        "the engine may not listen"
+    )
+    querier_address: str
+    querier_version: int
+    querier_seconds: float = Field(description="since it was heard last, or since we listen")
+
+
+class NetworkView(BaseModel):
+    """The network as this node meets it."""
+
+    interfaces: list[InterfaceView]
+    udp_checksum_errors: int = Field(
+        description="UDP packets the kernel dropped for a wrong checksum since the start"
+    )
+    udp_buffer_errors: int = Field(
+        description="UDP packets the kernel had no room for since the start"
+    )
+
+
 class PcmView(BaseModel):
     """An application that has the device open."""
 
@@ -75,6 +107,7 @@ class Status(BaseModel):
     node_id: str
     engine: EngineView
     clock: dict[str, Any]
+    network: NetworkView
     sources: list[SourceView]
     sinks: list[SinkView]
     pcms: list[PcmView]

@@ -15,17 +15,18 @@ from aes67.control import logs
 from aes67.control.control import network
 from aes67.control.files import ConfigError, load_config
 from aes67.control.script import StatusScript
+from aes67.net.interfaces import list_interfaces
 from aes67.session.network import Network
 from sim.http_node import own_logging
 from sim.waiting import until
 
 
 def test_the_loopback_is_found_as_the_kernel_has_it() -> None:
-    lo = network().find("lo")
+    lo = network(list_interfaces()).find("lo")
     assert lo is not None
     assert lo.mac == "00:00:00:00:00:00"
     assert lo.addresses[0] == "127.0.0.1"
-    assert network().find("no such") is None
+    assert network(list_interfaces()).find("no such") is None
 
 
 @pytest.mark.peer("ip")
@@ -33,12 +34,13 @@ def test_all_interfaces_agree_with_iproute2() -> None:
     shown = subprocess.run(["ip", "-o", "-4", "addr"], capture_output=True, text=True, check=True)
     theirs = {(line.split()[1], line.split()[3].split("/")[0])
               for line in shown.stdout.splitlines()}  # fmt: skip
-    ours = {(each.name, address) for each in network().interfaces for address in each.addresses}
+    found = network(list_interfaces()).interfaces
+    ours = {(each.name, address) for each in found for address in each.addresses}
     assert ours == theirs
 
 
 def test_the_configured_address_counts_only_while_the_interface_has_it() -> None:
-    there = network()
+    there = network(list_interfaces())
     assert there.address(Config(interface_name="lo")) == "127.0.0.1"
     assert there.address(Config(interface_name="lo", ip_addr="10.9.9.9")) == "127.0.0.1"
     assert Network().address(Config(interface_name="lo")) == ""

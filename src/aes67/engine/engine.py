@@ -188,6 +188,20 @@ class Engine:
         if swap.old_bus is not None:
             swap.old_bus.close()
 
+    @property
+    def stale(self) -> bool:
+        """Whether an interface was replaced: the plan is then to be applied once more."""
+        return self.plan is not None and self._sockets.stale(self.plan)
+
+    def readdress(self) -> None:
+        """An interface may have another address: send from it. OSError: it is gone."""
+        if self.plan is not None:
+            self._sockets.readdress(self.plan)
+
+    def rejoin(self, index: int) -> int:
+        """The link of an interface has come back: say anew which groups are wanted on it."""
+        return self._sockets.rejoin(index)
+
     def open_playback(self, *, channels: int, first: int, buffer_frames: int) -> Playback:
         """Make a playback stream on device channels [first, first + channels).
 

@@ -52,6 +52,7 @@ class LinkServer:
         self._alsa = alsa
         self._tables = b""
         self._serial = 0
+        self._network: Mapping[str, object] = {}
         self._listener: Listener | None = None
         self._control: Connection | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -78,6 +79,22 @@ class LinkServer:
     def snapshot_changed(self, snapshot: Mapping[str, object]) -> None:
         """Send the clock's snapshot: to be called at each change of it and once a second."""
         self._post("ptp", snapshot)
+
+    def network_changed(self, network: Mapping[str, object]) -> None:
+        """Send what is known of the interfaces: at each change and once a second."""
+        self._network = network
+        self._post("network", network)
+
+    def reapply(self) -> None:
+        """Put the plan in force once more: an interface of it is another one.
+
+        Raises:
+            Refused: as `Engine.apply`; all is as before. A plan being applied just now comes first.
+        """
+        if self._apply_lock.locked():
+            raise Refused("plan", self._serial, "another one is being applied")
+        if self._engine.plan is not None:
+            self._engine.apply(self._engine.plan, self._tables)
 
     def pcms_changed(self) -> None:
         """Send the list of PCMs."""
@@ -140,6 +157,8 @@ class LinkServer:
         self._post("hello", hello, (engine.clock.fd, engine.telemetry.fd))
         self._send_bus()
         self.snapshot_changed(self._timekeeper.snapshot())
+        if self._network:
+            self._post("network", self._network)
         self.pcms_changed()
 
     def _send_bus(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from aes67.engine.plan import MembershipSpec, Plan
 from aes67.errors import Refused
-from aes67.net.udp import Memberships, open_media_socket
+from aes67.net.udp import Memberships, interface_address, open_media_socket, send_from
 
 _Place = tuple[int, int]
 """Interface index and port."""
@@ -39,6 +39,8 @@ class Sockets:
         self._sockets: dict[_Place, socket.socket] = {}
         self._members: set[_Member] = set()
         self._memberships = Memberships()
+        self._addresses: dict[str, bytes] = {}
+        """First address of each interface of the plan when it was last looked at."""
 
     def prepare(self, plan: Plan) -> Change:
         """Open and join what the plan needs and is not there yet.
@@ -62,6 +64,7 @@ class Sockets:
 
     def _open(self, change: Change, interface: str, port: int) -> None:
         place = (socket.if_nametoindex(interface), port)
+        self._addresses.setdefault(interface, interface_address(interface))
         media = self._sockets.get(place)
         if media is None:
             media = open_media_socket(interface, port)
@@ -92,6 +95,37 @@ class Sockets:
             self._memberships.leave(*member)
         self._sockets = change.sockets
         self._members = change.members
+
+    def stale(self, plan: Plan) -> bool:
+        """Whether an interface of the plan is another one than when its sockets were opened.
+
+        One that is missing is not stale: there is nothing to open.
+        """
+        for spec in plan.sockets:
+            try:
+                index = socket.if_nametoindex(spec.interface)
+            except OSError:
+                continue
+            if (index, spec.port) not in self._sockets:
+                return True
+        return False
+
+    def readdress(self, plan: Plan) -> None:
+        """Send from the address each interface has now; streams go on, from another sender."""
+        for name in {spec.interface for spec in plan.sockets}:
+            address = interface_address(name)
+            if self._addresses.get(name) == address:
+                continue
+            for spec in plan.sockets:
+                if spec.interface == name:
+                    media = self._sockets.get((socket.if_nametoindex(name), spec.port))
+                    if media is not None:
+                        send_from(media, name)
+            self._addresses[name] = address
+
+    def rejoin(self, index: int) -> int:
+        """The link of an interface is back: see `Memberships.rejoin`."""
+        return self._memberships.rejoin(index)
 
     def close(self) -> None:
         """Close and leave everything."""

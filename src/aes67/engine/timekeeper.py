@@ -225,6 +225,18 @@ class Timekeeper:
 
     # -- the interface
 
+    def link_back(self, name: str) -> None:
+        """The link of an interface has come back, or it is another one of the same name.
+
+        A switch that was started meanwhile knows nothing of our PTP groups, so they are joined
+        again.
+        """
+        if self._spec is None or self._spec.interface != name:
+            return
+        self._check_interface()
+        if self._network is not None:
+            self._network.sockets.rejoin()
+
     async def _watch(self) -> None:
         """Once a second: the snapshot, and sockets opened anew when the interface was replaced."""
         while True:

@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -25,8 +26,11 @@ _NLM_F_REQUEST = 0x1
 _NLM_F_DUMP = 0x300
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
+_RTMGRP_LINK = 0x1
+_RTMGRP_IPV4_IFADDR = 0x10
 _IFLA_ADDRESS = 1
 _IFLA_IFNAME = 3
+_IFLA_CARRIER_UP_COUNT = 47
 _IFA_ADDRESS = 1
 _IFA_LOCAL = 2
 
@@ -51,6 +55,7 @@ class Interface:
         flags: IFF_... bits.
         mac: 6 octets on Ethernet, zeros on `lo`, empty without a link address.
         addresses: IPv4 in dotted form, the primary one first.
+        carrier_ups: how often its link has come up since it is there; 0 where nobody counts.
     """
 
     name: str
@@ -58,6 +63,7 @@ class Interface:
     flags: int
     mac: bytes = b""
     addresses: tuple[str, ...] = ()
+    carrier_ups: int = 0
 
     @property
     def usable(self) -> bool:
@@ -101,6 +107,24 @@ def interface(name: str) -> Interface:
     raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), name)
 
 
+def open_changes() -> socket.socket:
+    """A non-blocking socket that becomes readable when an interface or an address changes.
+
+    What it says is not worth reading: on a change, ask `list_interfaces` again.
+
+    Raises:
+        OSError: the kernel will not.
+    """
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    changes = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+    try:
+        changes.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR))
+    except OSError:
+        changes.close()
+        raise
+    return changes
+
+
 def parse_links(data: bytes) -> Iterator[Interface]:
     """Interfaces, without addresses, out of RTM_NEWLINK messages; what is cut off is left out."""
     for body in _messages(data, _RTM_NEWLINK, _LINK.size):
@@ -108,7 +132,9 @@ def parse_links(data: bytes) -> Iterator[Interface]:
         attributes = dict(_attributes(body[_LINK.size :]))
         name = attributes.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace")
         if name:
-            yield Interface(name, index, flags, attributes.get(_IFLA_ADDRESS, b""))
+            ups = int.from_bytes(attributes.get(_IFLA_CARRIER_UP_COUNT, b"")[:4], sys.byteorder)
+            mac = attributes.get(_IFLA_ADDRESS, b"")
+            yield Interface(name, index, flags, mac, carrier_ups=ups)
 
 
 def parse_addresses(data: bytes) -> Iterator[tuple[int, str]]:

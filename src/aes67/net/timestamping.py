@@ -145,6 +145,7 @@ class PtpSockets:
         self.clock = CrossClock()
         self._next_id = 0
         self._stamping = stamping
+        self._groups = groups
         opened: list[socket.socket] = []
         try:
             for port, dscp in ((EVENT_PORT, event_dscp), (GENERAL_PORT, general_dscp)):
@@ -204,6 +205,16 @@ class PtpSockets:
             stamp_ns = self.clock.to_raw(real_ns) if steady else None
             dropped = stamp_ns is None
         return Received(data, str(address[0]), stamp_ns, raw_now(), dropped)
+
+    def rejoin(self) -> None:
+        """Leave the groups and join them again: who is at the other end of the link hears it."""
+        for each in (self.event, self.general):
+            for group in self._groups:
+                member = struct.pack("4s4si", socket.inet_aton(group), bytes(4), self.index)
+                with contextlib.suppress(OSError):
+                    each.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, member)
+                with contextlib.suppress(OSError):
+                    each.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
 
     def close(self) -> None:
         """Leave the groups and give the ports back."""

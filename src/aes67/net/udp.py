@@ -53,14 +53,26 @@ def open_media_socket(interface: str, port: int) -> socket.socket:
         media.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         media.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 1)
         media.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
-        index = socket.if_nametoindex(interface)
-        outgoing = struct.pack("=4s4si", bytes(4), interface_address(interface), index)
-        media.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, outgoing)
+        send_from(media, interface)
         media.bind(("", port))
     except OSError:
         media.close()
         raise
     return media
+
+
+def send_from(media: socket.socket, interface: str) -> None:
+    """Have what is sent to groups leave by this interface, under its first address.
+
+    To be called again when that address has changed: the kernel refuses to send from one that the
+    machine does not have any more.
+
+    Raises:
+        OSError: no such interface.
+    """
+    index = socket.if_nametoindex(interface)
+    outgoing = struct.pack("=4s4si", bytes(4), interface_address(interface), index)
+    media.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, outgoing)
 
 
 def interface_address(interface: str) -> bytes:
@@ -132,6 +144,27 @@ class Memberships:
                     helper.close()
                     del self._helpers[position]
                 return
+
+    def rejoin(self, index: int) -> int:
+        """Leave and join again all groups of an interface, so that its new neighbour hears of them.
+
+        A link that was lost and is back may end at a switch that knows nothing of us, and would
+        learn of our groups only by its querier's next question, two minutes later. Returns how
+        many groups there are; one that cannot be joined any more is forgotten.
+        """
+        found = 0
+        for helper, joined in self._helpers:
+            for key in sorted(joined, key=str):
+                if key[0] != index:
+                    continue
+                with contextlib.suppress(OSError):
+                    _change(helper, *key, join=False)
+                try:
+                    _change(helper, *key, join=True)
+                    found += 1
+                except OSError:
+                    joined.discard(key)
+        return found
 
     def close(self) -> None:
         """Leave everything."""

@@ -55,11 +55,15 @@ class Callbacks:
     disconnected: Callable[[], None] = lambda: None
     ptp: Callable[[dict[str, Any]], None] = lambda snapshot: None
     """The clock's snapshot, at each change and once a second."""
+    network: Callable[[dict[str, Any]], None] = lambda network: None
+    """Interfaces as the engine knows them, at each change and once a second."""
     pcms: Callable[[list[dict[str, Any]]], None] = lambda pcms: None
     controls: Callable[[dict[str, Any]], None] = lambda controls: None
     """Volumes and switches, after an application changed them and after connecting."""
     rate_request: Callable[[int], None] = lambda rate: None
     """Answer by `apply` with a plan of that rate, or by `refuse_rate`."""
+    bus: Callable[[], None] = lambda: None
+    """There is another capture bus."""
     plan_refused: Callable[[Refused], None] = lambda refused: None
     """A restarted engine does not take the plan its predecessor ran."""
 
@@ -87,6 +91,9 @@ class EngineLink:
         """Of the engine connected now; None while there is none."""
         self.bus: Region | None = None
         """The capture bus, read-only."""
+        self.bus_serial = 0
+        """Counts the buses that came."""
+        self._bus_generation = 0
         self._path = path
         self._callbacks = callbacks or Callbacks()
         self._connection: Connection | None = None
@@ -177,6 +184,14 @@ class EngineLink:
         engine that has gone stand still until the next one is there."""
         return None if self._memory is None else self._memory.read()
 
+    def capture_descriptors(self) -> tuple[int, int] | None:
+        """Clock page and bus of the engine connected now, for passing on; they stay ours."""
+        if self.hello is None or self._memory is None or self.bus is None:
+            return None
+        if self._bus_generation != self.hello.generation:
+            return None
+        return self._memory.clock_descriptor, self.bus.fd
+
     async def _run(self) -> None:
         pause = RETRY_SECONDS_MIN
         while True:
@@ -221,6 +236,7 @@ class EngineLink:
             "applied": self._applied,
             "refused": self._refused,
             "ptp": lambda fields: self._callbacks.ptp(fields),
+            "network": lambda fields: self._callbacks.network(fields),
             "pcms": lambda fields: self._callbacks.pcms(fields["pcms"]),
             "controls": self._controls_changed,
             "rate_request": lambda fields: self._callbacks.rate_request(fields["rate"]),
@@ -276,6 +292,9 @@ class EngineLink:
         if self.bus is not None:
             self.bus.close()
         self.bus = attach(message.descriptors[0])
+        self.bus_serial += 1
+        self._bus_generation = self.hello.generation if self.hello else 0
+        self._callbacks.bus()
 
     def _applied(self, fields: dict[str, Any]) -> None:
         sent = self._wanted

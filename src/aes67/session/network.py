@@ -11,11 +11,22 @@ from aes67.session import identity
 
 @dataclass(frozen=True)
 class Interface:
-    """One network interface: `mac` as `aa:bb:..`, its IPv4 addresses, the first one first."""
+    """One network interface.
+
+    Attributes:
+        mac: as `aa:bb:..`.
+        addresses: IPv4, the first one first.
+        running: whether it has a link.
+        index, links: the kernel's number of it, and how often its link has come up: another pair
+            is another interface, or one whose neighbour has to be told anew who we are.
+    """
 
     name: str
     mac: str = ""
     addresses: tuple[str, ...] = ()
+    running: bool = True
+    index: int = 0
+    links: int = 0
 
 
 @dataclass(frozen=True)
