@@ -115,6 +115,36 @@ except PermissionError:
     assert done.stdout == "as it should be\n", done.stderr
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_file_mounted_by_itself_is_overwritten(tmp_path: Path, read_only: bool) -> None:
+    """By `ReadWritePaths=` of a unit, by `-v` of a container: no rename can replace it."""
+    script = """
+import sys
+from pathlib import Path
+from aes67.session.store import replace
+path = Path(sys.argv[1])
+replace(path, "longer than before")
+assert path.read_text() == "longer than before"
+replace(path, "short")
+print(path.read_text(), sorted(each.name for each in path.parent.iterdir()))
+"""
+    etc, outside = tmp_path / "etc", tmp_path / "outside"
+    etc.mkdir()
+    for path in (etc / "daemon.conf", outside):
+        path.write_text("old")
+    mounts = [f"mount --bind {etc} {etc}", f"mount --bind {outside} {etc}/daemon.conf"]
+    if read_only:
+        mounts.insert(1, f"mount -o remount,bind,ro {etc}")
+    inside = " && ".join([*mounts, f"exec {sys.executable} - {etc}/daemon.conf"])
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", inside],
+        input=script, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.stdout == "short ['daemon.conf']\n", done.stderr
+    assert outside.read_text() == "short"
+
+
 async def test_the_store_of_a_node_writes_both_files(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "daemon.conf")
     await store.save_config("config")

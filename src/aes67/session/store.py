@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
 
 MAX_FILE_BYTES = 16 << 20
 """Largest file read: 64 sinks with descriptions of 64 KiB fit three times over."""
+
+NO_NEW_FILE = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Why a directory takes no further file."""
 
 
 def read(path: Path) -> bytes:
@@ -30,7 +34,8 @@ def replace(path: Path, text: str) -> None:
 
     A symbolic link is followed, so that the file it names is replaced and not the link; owner and
     mode stay. When the directory cannot be written, the file is overwritten in place if that can be
-    done: a configuration in /etc owned by the service's user is such a file.
+    done: a configuration in /etc owned by the service's user is such a file, and so is one that is
+    mounted by itself into a container or a service's read-only system.
 
     Raises:
         OSError: nothing was changed (in place: as far as the file system keeps its word).
@@ -44,8 +49,10 @@ def replace(path: Path, text: str) -> None:
     except FileExistsError:
         temporary.unlink()
         return replace(path, text)
-    except PermissionError:
-        return _overwrite(path, data)
+    except OSError as error:
+        if error.errno not in NO_NEW_FILE:
+            raise
+        return _overwrite(path, data, error)
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
@@ -54,10 +61,12 @@ def replace(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.rename(temporary, path)
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise
+        if error.errno != errno.EBUSY:
+            raise
+        return _overwrite(path, data, error)  # a mount of its own
     _sync_directory(path.parent)
     return None
 
@@ -68,9 +77,9 @@ def _keep_owner(path: Path, descriptor: int) -> None:
             os.fchown(descriptor, path.stat().st_uid, path.stat().st_gid)
 
 
-def _overwrite(path: Path, data: bytes) -> None:
+def _overwrite(path: Path, data: bytes, why: OSError) -> None:
     if not path.exists():
-        raise PermissionError(13, "Permission denied", str(path))
+        raise OSError(why.errno, why.strerror, str(path))
     old = path.read_bytes()
     with path.open("r+b") as file:
         try:
