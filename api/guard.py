@@ -18,6 +18,8 @@ from aes67_api.answers import CORS
 
 MAX_BODY_BYTES = 1 << 20
 BODY_SECONDS = 10.0
+HEAD_ONLY = "aes67.head_only"
+"""Set in the scope of a HEAD request, which routes see as GET: what never ends must know."""
 READING = ("GET", "HEAD", "OPTIONS")
 PRIVATE_SUFFIXES = ("", ".local", ".lan", ".home", ".home.arpa", ".internal", ".localdomain")
 """Endings no public name server resolves: with our own host name before them they are us."""
@@ -53,7 +55,7 @@ class Guard:
                 return
             receive = _replay(body, receive)
         if method == "HEAD":
-            scope = dict(scope, method="GET")
+            scope = dict(scope, method="GET") | {HEAD_ONLY: True}
             send = _without_body(send)
         await self._app(scope, receive, send)
 

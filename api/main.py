@@ -72,6 +72,7 @@ async def _run(options: argparse.Namespace, config: Config) -> None:
         log.info("serving on port %d", listener.port)
         await stop.wait()
     finally:
+        await control.streaming.close()  # else the listener waits for who listens
         await listener.close()
         await control.close()
 

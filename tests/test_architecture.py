@@ -43,7 +43,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "session": ({"errors", "wire", "config", "shm"}, {"pydantic", "numpy"}),
     "discovery": ({"errors", "wire", "session"}, set()),
     "services": (ABOVE_ENGINE | {"streamer"}, {"numpy", "zeroconf"}),
-    "control": (ABOVE_ENGINE, {"numpy"}),
+    "control": (ABOVE_ENGINE | {"streamer"}, {"numpy"}),
     "streamer": ({"errors", "shm", "net"}, {"numpy", "av"}),
     "daemon": ({"errors"}, set()),
     "client": ({"errors"}, set()),
@@ -51,7 +51,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "alsa": ({"errors"}, set()),
     "cli": ({"errors", "session", "alsa", "client"}, set()),
     "aes67_api": (
-        {"errors", "config", "session", "services", "control", "wire"},
+        {"errors", "config", "session", "services", "control", "streamer", "wire"},
         {"fastapi", "starlette", "uvicorn", "pydantic", "prometheus_client"},
     ),
 }

@@ -65,6 +65,11 @@ class EngineMemory:
             raise
         self._stable: dict[str, dict[str, int]] = {}
 
+    @property
+    def clock_descriptor(self) -> int:
+        """Of the clock page, for passing on; it stays ours."""
+        return self._clock.fd
+
     def close(self) -> None:
         """Give the descriptors back; the mappings go with this object."""
         self._clock.close()
