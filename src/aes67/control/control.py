@@ -21,6 +21,7 @@ from aes67.control.flags import flags, minimum_time_ms
 from aes67.control.network_view import network_view, network_warnings
 from aes67.control.script import StatusScript
 from aes67.control.snapshot import contract_clock, contract_ptp, sink_view, source_view
+from aes67.control.streaming import Streaming
 from aes67.errors import Refused
 from aes67.net.heartbeat import Heartbeat
 from aes67.net.interfaces import Interface as Found
@@ -84,6 +85,7 @@ class Control:
                 pcms=self._pcms_changed,
                 controls=self._controls_changed,
                 rate_request=lambda rate: self._spawn(self._rate_requested(rate)),
+                bus=lambda: self.streaming.look(),
                 plan_refused=self._plan_refused,
             ),
         )
@@ -95,6 +97,9 @@ class Control:
         self.node.subscribe(self._happened)
         self.discovery = Discovery(self.node)
         """Idle until it is started."""
+        self.streaming = Streaming(
+            self.node, self.link, lambda: str(self.clock_view().get("state", ""))
+        )
         self._script = StatusScript()
         self._heartbeat = Heartbeat()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,6 +117,7 @@ class Control:
         await self._look_at_network()
         await self._load_status()
         self.link.start()
+        await self.streaming.start()
         self._watch = LinkWatch(lambda found: self._spawn(self._network_changed(network(found))))
         self._watch.start()
         self._retry = asyncio.create_task(self._retry_refused())
@@ -137,6 +143,7 @@ class Control:
         """Save the status and let go of the engine, which goes on with its plan."""
         self._heartbeat.close()
         await self.discovery.close()
+        await self.streaming.close()
         if self._watch is not None:
             self._watch.close()
         if self._retry is not None:
@@ -265,6 +272,7 @@ class Control:
         if snapshot is None and self.node.clock.status:
             clock = Clock("unlocked", self.node.clock.gmid)
         await self.node.change_clock(clock)
+        self.streaming.look()
 
     def _network_told(self, facts: dict[str, Any]) -> None:
         self.network = facts
