@@ -1,24 +1,30 @@
-"""A whole PTP clock without a socket: port, estimators, lock and media clock put together.
+"""A whole PTP clock without a socket: ports, estimators, lock and media clock put together.
 
 Everything the engine publishes comes out of here, in virtual time as well as in real time: messages
-and stamps go in, messages, a mapping and a snapshot come out.
+and stamps go in, messages, a mapping and a snapshot come out. With two ports it is a boundary
+clock (one decision for both), with a `Reference` in their place it follows a clock of this machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from aes67.clock.estimator import Estimator
 from aes67.clock.lock import LOCK_BELOW_NS, Lock, Sight, State
 from aes67.clock.media_clock import STEP_NS, MediaClock
 from aes67.clock.timebase import MS, NS, UNKNOWN_NS, US, Line
 from aes67.ptp.bmca import PortState
+from aes67.ptp.decision import StateDecision
 from aes67.ptp.foreign import ForeignMaster
-from aes67.ptp.port import Port
+from aes67.ptp.port import Port, own_parent
 from aes67.ptp.port_types import Measured, Outgoing, PortConfig
+from aes67.ptp.ports import make_port
 from aes67.ptp.rates import Rates
 from aes67.ptp.reasons import doubt, leading, missing, silence
+from aes67.ptp.reference import Reference
+from aes67.wire.ptp_messages import Announce
 
 PUBLISH_NS = 100 * MS
 GIVE_WAY_NS = 10 * NS
@@ -33,10 +39,18 @@ class Mode(Enum):
     PTP = "ptp"
     """Slave of the best master, master when there is none better than us."""
     PTP_SLAVE = "ptp-slave"
+    GPTP = "gptp"
+    """As PTP, by the profile of 802.1AS."""
     GRANDMASTER = "gm"
     FREE = "free"
+    SYSTEM = "system"
+    """The system clock, which somebody else disciplines."""
+    PHC = "phc"
+    """A clock /dev/ptpN, which somebody else disciplines."""
 
 
+REFERENCED = (Mode.SYSTEM, Mode.PHC)
+"""Modes that follow a clock of this machine."""
 LOCAL = (Mode.GRANDMASTER, Mode.FREE)
 """Modes that run on the local clock from the start."""
 USABLE = (State.LOCKED, State.HOLDOVER)
@@ -58,34 +72,44 @@ class OrdinaryClock:
 
     Args:
         mode: where the time comes from.
-        config: of the port; None in mode FREE.
+        config: of the port, or of each port (port numbers 1, 2...); None without PTP.
         random: a number from 0 to 1 at each call.
         now_ns: CLOCK_MONOTONIC_RAW.
         local: the local clock's line, time to start from.
         media: the media clock to go on with; None starts one on `local`.
         interface: its name, for reasons.
+        reference: what the modes SYSTEM and PHC follow.
     """
 
     def __init__(
         self,
         mode: Mode,
-        config: PortConfig | None,
+        config: PortConfig | Sequence[PortConfig] | None,
         random: Callable[[], float],
         now_ns: int,
         local: Line,
         media: MediaClock | None = None,
         interface: str = "",
+        reference: Reference | None = None,
     ) -> None:
         self.mode = mode
         self.interface = interface
         self.media = media or MediaClock(local)
         self.lock = Lock(now_ns)
-        self.port = None if config is None else Port(config, random, now_ns, local)
+        self.reference = reference
+        configs = [config] if isinstance(config, PortConfig) else list(config or ())
+        self.decision = StateDecision(own_parent(configs[0])) if configs else None
+        self.ports: list[Port] = []
+        if self.decision is not None:
+            for each in configs:
+                self.ports.append(make_port(each, random, now_ns, local, self.decision))
+            self.decision.run(now_ns)
         self.followed: ForeignMaster | None = None
         self.handovers = 0
         self.started_ns = now_ns
         self.measured_ns = 0
         self._due_ns = now_ns
+        self._kept: Announce | None = None
         self.rates = Rates()
         self._local = local
         if mode in LOCAL:
@@ -93,33 +117,35 @@ class OrdinaryClock:
 
     # -- the five verbs
 
-    def receive(self, data: bytes, source: str, now_ns: int, stamp_ns: int | None) -> None:
-        """Take one UDP payload; see `Port.receive`."""
-        if self.port is not None:
-            self.port.receive(data, source, now_ns, stamp_ns)
-            self._after_port(now_ns)
+    def receive(
+        self, data: bytes, source: str, now_ns: int, stamp_ns: int | None, number: int = 0
+    ) -> None:
+        """Take one payload received on `ports[number]`; see `Port.receive`."""
+        if self.ports:
+            self.ports[number].receive(data, source, now_ns, stamp_ns)
+            self._after_ports(now_ns)
 
-    def sent(self, token: tuple[int, int], stamp_ns: int | None, now_ns: int) -> None:
-        """The transmit stamp of an event message; see `Port.sent`."""
-        if self.port is not None:
-            self.port.sent(token, stamp_ns)
-            self._after_port(now_ns)
+    def sent(
+        self, token: tuple[int, int], stamp_ns: int | None, now_ns: int, number: int = 0
+    ) -> None:
+        """The transmit stamp of an event message of `ports[number]`; see `Port.sent`."""
+        if self.ports:
+            self.ports[number].sent(token, stamp_ns)
+            self._after_ports(now_ns)
 
     def handle_timer(self, now_ns: int) -> None:
         """Do what is due; renews the mapping in any case."""
-        if self.port is not None:
-            self.port.handle_timer(now_ns)
+        for port in self.ports:
+            port.handle_timer(now_ns)
         self._update(now_ns)
 
     def next_deadline(self) -> int:
         """When `handle_timer` wants to be called at the latest: never more than 100 ms away."""
-        if self.port is None:
-            return self._due_ns
-        return min(self._due_ns, self.port.next_deadline())
+        return min([self._due_ns, *(port.next_deadline() for port in self.ports)])
 
-    def outgoing(self) -> list[Outgoing]:
-        """Messages to send."""
-        return [] if self.port is None else self.port.outgoing()
+    def outgoing(self, number: int = 0) -> list[Outgoing]:
+        """Messages to send by `ports[number]`."""
+        return self.ports[number].outgoing() if self.ports else []
 
     # -- results
 
@@ -135,25 +161,42 @@ class OrdinaryClock:
         )
 
     @property
+    def port(self) -> Port | None:
+        """The port whose master is selected; the first one without any, None without ports."""
+        for port in self.ports:
+            if port.selected is not None:
+                return port
+        return self.ports[0] if self.ports else None
+
+    @property
+    def estimator(self) -> Estimator | None:
+        """Of what is followed, a master or a reference; None: nothing is."""
+        if self.reference is not None:
+            return self.reference.estimator
+        return self.followed.estimator if self.followed is not None else None
+
+    @property
     def uncertainty_ns(self) -> int:
         """3 sigma of the estimate, and what the media clock has still to slew."""
         if self.mode in LOCAL or self.leading:
             return 0
-        if self.followed is None or not self.lock.ever_locked:
+        estimator = self.estimator
+        if estimator is None or not self.lock.ever_locked:
             return UNKNOWN_NS
-        sigma = self.followed.estimator.three_sigma_ns(self.media.line.raw_ns)
+        sigma = estimator.three_sigma_ns(self.media.line.raw_ns)
         return min(sigma + abs(self.media.residual_ns), UNKNOWN_NS)
 
     @property
     def leading(self) -> bool:
         """Whether we are the grandmaster of our domain."""
-        return self.port is not None and self.port.state is PortState.MASTER
+        masters = [port.state is PortState.MASTER for port in self.ports]
+        return any(masters) and not any(port.selected for port in self.ports)
 
     @property
     def grandmaster(self) -> bytes | None:
         """Identity of the grandmaster whose time this is; None while there is none."""
-        if self.leading and self.port is not None:
-            return self.port.config.identity.clock
+        if self.leading:
+            return self.ports[0].config.identity.clock
         followed = self.followed
         if followed is None or self.lock.state is State.UNLOCKED:
             return None
@@ -167,12 +210,12 @@ class OrdinaryClock:
         self.media.follow(now_ns, self._local)
         self._lead(now_ns)
 
-    def _after_port(self, now_ns: int) -> None:
-        assert self.port is not None
-        for event in self.port.events():
-            if isinstance(event, Measured):
-                self.measured_ns = now_ns
-                self._due_ns = now_ns  # every measurement is published
+    def _after_ports(self, now_ns: int) -> None:
+        for port in self.ports:
+            for event in port.events():
+                if isinstance(event, Measured):
+                    self.measured_ns = now_ns
+                    self._due_ns = now_ns  # every measurement is published
 
     def _update(self, now_ns: int) -> None:
         self._due_ns = now_ns + PUBLISH_NS
@@ -180,48 +223,64 @@ class OrdinaryClock:
             self.rates.sample(now_ns, self.port.received)
         if self.mode in LOCAL:
             self._take_local(now_ns)
+        elif self.reference is not None:
+            self._follow_reference(now_ns, self.reference)
         elif self.leading:
             # a master that was followed lives on in the rate: those who follow us see no step
             self.media.coast(now_ns)
             self._lead(now_ns)
         else:
             self._follow(now_ns)
-        if self.port is not None:
-            self.port.set_clock(self.media.line)
-            self.port.table.pinned = self.followed
+        usable = self.lock.state in USABLE
+        for port in self.ports:
+            port.set_clock(self.media.line, usable=usable)
+            port.table.pinned = self.followed
 
     def _lead(self, now_ns: int) -> None:
         """Locked, since nobody else says what time it is."""
         self.media.locked()
         self.followed = None
-        words = "the local clock, no PTP"
-        if self.port is not None:
-            words = leading(self.port, now_ns)
+        words = leading(self.ports, now_ns) if self.ports else "the local clock, no PTP"
         self.lock.become(State.LOCKED, words, now_ns)
 
+    def _follow_reference(self, now_ns: int, reference: Reference) -> None:
+        usable = self.lock.state in USABLE and reference.estimator.usable
+        line = reference.estimator.line
+        error = self.media.error_ns(now_ns, line) if usable else 0
+        self.lock.update(reference.sight(now_ns, error))
+        if reference.remark and self.lock.state is State.LOCKED:
+            self.lock.reason = f"{reference.remark}; {self.lock.reason}"
+        self._steer(now_ns, reference.estimator)
+
     def _follow(self, now_ns: int) -> None:
-        assert self.port is not None
         self._choose(now_ns)
         followed = self.followed
-        first = not self.media.locked_once
-        sight = self._sight(now_ns)
-        self.lock.update(sight)
-        state = self.lock.state
-        if followed is not None and state in USABLE:
-            step_ns = FIRST_STEP_NS if first else STEP_NS
-            self.media.follow(now_ns, followed.estimator.line, step_ns=step_ns)
+        self.lock.update(self._sight(now_ns))
+        self._steer(now_ns, followed.estimator if followed is not None else None)
+        for port in self.ports:
+            if port.selected is not None:
+                port.calibrated(self.lock.state is State.LOCKED)
+        if followed is not None and self.decision is not None:
+            announce = followed.announce
+            if announce is not None and announce is not self._kept:
+                self._kept = announce
+                self.decision.keep_time_of(announce)
+
+    def _steer(self, now_ns: int, estimator: Estimator | None) -> None:
+        """Let the media clock follow if there is something to follow that is good enough."""
+        if estimator is not None and self.lock.state in USABLE:
+            step_ns = STEP_NS if self.media.locked_once else FIRST_STEP_NS
+            self.media.follow(now_ns, estimator.line, step_ns=step_ns)
             self.media.locked()
         else:
             self.media.coast(now_ns)
-        self.port.calibrated(state is State.LOCKED)
         wanted = self.lock.next_deadline(now_ns)
         if wanted is not None:
             self._due_ns = min(self._due_ns, wanted)
 
     def _choose(self, now_ns: int) -> None:
         """Whose time to follow: while locked, a new master only once its estimate is good."""
-        assert self.port is not None
-        selected = self.port.selected
+        selected = self.port.selected if self.port is not None else None
         if selected is None or selected is self.followed:
             return
         locked = self.lock.state in USABLE
@@ -232,25 +291,24 @@ class OrdinaryClock:
         self.followed = selected
 
     def _sight(self, now_ns: int) -> Sight:
-        assert self.port is not None
-        followed = self.followed
-        why_not = missing(self.port, self.interface, now_ns, self.started_ns)
+        port, followed = self.port, self.followed
+        assert port is not None
+        why_not = missing(self.ports, port, self.interface, now_ns, self.started_ns)
+        locked = self.lock.state in USABLE
         if followed is None:
             # we have been master ourselves: our own time is good until the better one's is known
-            usable = self.lock.state in USABLE
             waited = now_ns - self.lock.since_ns if self.lock.state is State.HOLDOVER else 0
-            sigma = 0 if usable and waited < GIVE_WAY_NS else UNKNOWN_NS
+            sigma = 0 if locked and waited < GIVE_WAY_NS else UNKNOWN_NS
             return Sight(now_ns, sigma, missing=why_not or "measuring a better master")
         estimator = followed.estimator
-        locked = self.lock.state in USABLE
         error = self.media.error_ns(now_ns, estimator.line) if locked else 0
         return Sight(
             now_ns=now_ns,
             three_sigma_ns=estimator.three_sigma_ns(now_ns),
             first_data_ns=estimator.first_raw_ns,
             missing=why_not,
-            silent=silence(self.port, followed, now_ns),
+            silent=silence(port, followed, now_ns),
             rate_ppm=estimator.rate_ppm,
             jump_ns=error if abs(error) >= STEP_NS else 0,
-            doubt=doubt(self.port, followed),
+            doubt=doubt(port, followed),
         )

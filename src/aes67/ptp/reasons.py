@@ -80,7 +80,8 @@ def leading(ports: Sequence[Port], now_ns: int) -> str:
     if not others:
         return "grandmaster on the local clock"
     names = ", ".join(dashed(m.identity.clock) for m in others[:3])
-    return f"grandmaster on the local clock; {names} announces in domain {ports[0].config.domain} too"
+    domain = ports[0].config.domain
+    return f"grandmaster on the local clock; {names} announces in domain {domain} too"
 
 
 def doubt(port: Port, followed: ForeignMaster) -> str:

@@ -32,7 +32,7 @@ def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
     grandmaster = clock.grandmaster
     uncertainty = clock.uncertainty_ns
     followed = clock.followed
-    estimator = followed.estimator if followed else None
+    estimator = clock.estimator
     known = estimator is not None and estimator.usable
     return {
         "mode": clock.mode.value,
