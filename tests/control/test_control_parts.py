@@ -1,9 +1,8 @@
-"""Interfaces from the kernel, the status script as a child, the log's way, the file at start."""
+"""Interfaces from the kernel, the log's way, the file at start."""
 
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +13,9 @@ from aes67.config.model import Config
 from aes67.control import logs
 from aes67.control.control import network
 from aes67.control.files import ConfigError, load_config
-from aes67.control.script import StatusScript
 from aes67.net.interfaces import list_interfaces
 from aes67.session.network import Network
 from sim.http_node import own_logging
-from sim.waiting import until
 
 
 def test_the_loopback_is_found_as_the_kernel_has_it() -> None:
@@ -45,66 +42,6 @@ def test_the_configured_address_counts_only_while_the_interface_has_it() -> None
     assert there.address(Config(interface_name="lo", ip_addr="10.9.9.9")) == "127.0.0.1"
     assert Network().address(Config(interface_name="lo")) == ""
     assert Network().computed(Config(interface_name="lo")).node_id == "Daemon 00000000"
-
-
-def write_script(path: Path, body: str) -> str:
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
-async def test_the_script_gets_the_state_and_little_else(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    facts = "$# $1 $(ls /proc/$$/fd | wc -l) $(ulimit -c) $(cat)"
-    body = f'echo "{facts}" > {out}.new; mv {out}.new {out}'
-    runner = StatusScript()
-    runner.run(write_script(tmp_path / "s.sh", body), "locked")
-    await until(out.exists)
-    await runner.close()
-    count, state, descriptors, core = out.read_text().split()
-    assert (count, state, core) == ("1", "locked", "0")
-    assert int(descriptors) <= 5
-
-
-async def test_only_the_newest_change_waits_for_a_script_that_runs(tmp_path: Path) -> None:
-    out, go = tmp_path / "out", tmp_path / "go"
-    body = f"echo $1 >> {out}; while [ ! -e {go} ]; do sleep 0.01; done"
-    path = write_script(tmp_path / "s.sh", body)
-    runner = StatusScript()
-    for state in ("unlocked", "locking"):
-        runner.run(path, state)
-    await until(out.exists)
-    for state in ("unlocked", "locked"):
-        runner.run(path, state)
-    go.touch()
-    await until(lambda: out.read_text().endswith("locked\n") and len(out.read_text().split()) > 1)
-    await runner.close()
-    assert out.read_text().split()[-1] == "locked"
-    assert len(out.read_text().split()) == 2
-
-
-async def test_a_script_that_cannot_be_run_is_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    plain = tmp_path / "plain"
-    plain.write_text("no script")
-    runner = StatusScript()
-    for path in (str(tmp_path / "none"), str(plain), str(tmp_path)):
-        caplog.clear()
-        runner.run(path, "locked")
-        await until(lambda: "cannot be run" in caplog.text)
-    runner.run("", "locked")
-    await runner.close()
-
-
-async def test_a_script_that_hangs_ends_with_us(tmp_path: Path) -> None:
-    pid = tmp_path / "pid"
-    runner = StatusScript()
-    runner.run(write_script(tmp_path / "s.sh", f"echo $$ > {pid}; sleep 600"), "locked")
-    await until(lambda: pid.exists() and pid.read_text().endswith("\n"))
-    await runner.close()
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The user's script on a change of the clock: a confined child, no shell, never two at once."""
+"""The user's script on every change of the clock: a confined child, no shell, never two at once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import logging
 import os
 import resource
 import signal
+from collections import deque
 
 log = logging.getLogger("aes67.control.script")
 
 TIMEOUT_S = 30.0
+BACKLOG = 16
+"""Changes that wait for a slow script; beyond that the oldest is left out, never the newest."""
 LIMITS = (
     (resource.RLIMIT_CPU, 10),
     (resource.RLIMIT_CORE, 0),
@@ -21,29 +24,35 @@ ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "XDG_RUNTIME_DIR", "DBUS_SESSIO
 
 
 class StatusScript:
-    """Runs `path status` at each change; while one runs, only the newest change waits."""
+    """Runs `path status` for each change in order, one after the other."""
 
     def __init__(self) -> None:
-        self._next: tuple[str, str] | None = None
+        self._waiting: deque[tuple[str, str]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     def run(self, path: str, status: str) -> None:
-        """Run `path` with the argument `status`, now or after the one that runs."""
-        self._next = (path, status) if path else None
-        if self._next and (self._task is None or self._task.done()):
+        """Run `path` with the argument `status`, now or after those that wait; "": no script."""
+        if not path:
+            self._waiting.clear()
+            return
+        if len(self._waiting) == BACKLOG:
+            _, skipped = self._waiting.popleft()
+            log.warning("status script %s is too slow: left out for %s", path, skipped)
+        self._waiting.append((path, status))
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run_all())
 
     async def close(self) -> None:
         """Stop what runs."""
-        self._next = None
+        self._waiting.clear()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
     async def _run_all(self) -> None:
-        while self._next is not None:
-            (path, status), self._next = self._next, None
+        while self._waiting:
+            path, status = self._waiting.popleft()
             try:
                 await _run(path, status)
             except OSError as error:
