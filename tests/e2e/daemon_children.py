@@ -11,7 +11,12 @@ if __name__ == "__main__":
     named = [each.split("=", 1) for each in children]
     code = Daemon(
         [
-            Child(name, ["/bin/sh", "-c", command], reloads=name == "control")
+            Child(
+                name,
+                ["/bin/sh", "-c", command],
+                reloads=name == "control",
+                has_rights=name == "engine",
+            )
             for name, command in named
         ],
         float(stall),

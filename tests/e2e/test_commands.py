@@ -158,9 +158,7 @@ def test_a_remote_source_is_found_and_received(node: Node) -> None:
     packet = bytes.fromhex("20001234 7f000009") + b"application/sdp\0" + sdp.encode()
     group = value(node, "config")["sap_mcast_addr"]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.setsockopt(
-            socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1")
-        )
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
 
         def announced() -> bool:
             sender.sendto(packet, (group, 9875))
@@ -214,7 +212,7 @@ def test_the_doctor_finds_the_streams(node: Node) -> None:
     node.client.delete("/api/v1/sources/0")
     sdp = "v=0\no=- 1 1 IN IP4 10.0.0.9\ns=gone\nt=0 0\nc=IN IP4 239.9.9.9/15\n"
     sdp += "m=audio 5004 RTP/AVP 98\na=rtpmap:98 L24/48000/2\na=ptime:1\n"
-    said(node, "sink", "add", "5", "--from", "-", "--timing", "latched", given=sdp)
+    said(node, "sink", "add", "5", "--from", "-", "--map", "8,9", given=sdp)
     done = aes67(node, "doctor")
     assert done.returncode == FAILED
     assert "no packets come" in done.stdout
@@ -304,7 +302,13 @@ def test_the_latency_test_with_ptp4l_as_master() -> None:
         (("selftest", "--duration", "0"), "seconds"),
         (("selftest", "--packet-time", "5ms"), "125us"),
         (("selftest", "--sources", "3", "--channels", "2"), "sources"),
-        (("selftest", "--nonsense",), "unrecognized"),
+        (
+            (
+                "selftest",
+                "--nonsense",
+            ),
+            "unrecognized",
+        ),
         (("latency", "--frames", "10", "--period", "48"), "two periods"),
         (("latency", "--duration", "0"), "seconds"),
         (("latency", "--codec", "MP3"), "L24"),

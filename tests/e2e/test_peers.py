@@ -60,9 +60,9 @@ def foreign_sdp(group: str, payload_type: int) -> str:
     )
 
 
-def judged(node: Node, attempt: Callable[[], Verdict]) -> Verdict:
+def judged(attempt: Callable[[], Verdict]) -> Verdict:
     """The verdict of an attempt during which the machine did not stand still."""
-    return without_stall([node], attempt, lambda verdict: verdict.ok)
+    return without_stall(attempt, lambda verdict: verdict.ok)
 
 
 def record_while(node: Node, player: Sequence[str], recorded: Path, seconds: float) -> bytes:
@@ -101,9 +101,7 @@ def test_gstreamer_sends_and_we_record_every_sample(node: Node, tmp_path: Path) 
         "!", "udpsink", "host=239.67.0.9", "port=5004", "multicast-iface=lo", "auto-multicast=true",
     ]  # fmt: skip
     heard = tmp_path / "heard.raw"
-    verdict = judged(
-        node, lambda: judge(record_while(node, pipeline, heard, SECONDS + 3), signal)
-    )
+    verdict = judged(lambda: judge(record_while(node, pipeline, heard, SECONDS + 3), signal))
     assert verdict.ok, (verdict, node.client.get("/api/v1/sinks/0"))
 
 
@@ -116,7 +114,7 @@ def test_we_send_and_gstreamer_records_every_sample(node: Node, tmp_path: Path) 
         "gst-launch-1.0", "-q", "udpsrc", f"address={group}", "port=5004", "multicast-iface=lo",
         f"caps={caps}", "!", "rtpL24depay", "!", "filesink", f"location={recorded}", "sync=false",
     ]  # fmt: skip
-    verdict = judged(node, lambda: play_into(node, pipeline, recorded))
+    verdict = judged(lambda: play_into(node, pipeline, recorded))
     assert verdict.ok, verdict
 
 
@@ -133,7 +131,7 @@ def test_our_sdp_is_all_that_ffmpeg_needs_to_record_every_sample(
         "-i", str(description), "-map", "0:a", "-c:a", "copy", "-flush_packets", "1",
         "-f", "s24be", str(recorded),
     ]  # fmt: skip
-    verdict = judged(node, lambda: play_into(node, pipeline, recorded))
+    verdict = judged(lambda: play_into(node, pipeline, recorded))
     assert verdict.ok, verdict
 
 
@@ -177,7 +175,7 @@ def test_ffmpeg_sends_and_we_hear_it(node: Node, tmp_path: Path) -> None:
         "rtp://239.67.0.10:5004?pkt_size=300&localaddr=127.0.0.1",
     ]  # fmt: skip
     heard = tmp_path / "heard.raw"
-    verdict = judged(node, lambda: judge(record_while(node, player, heard, SECONDS + 3), signal))
+    verdict = judged(lambda: judge(record_while(node, player, heard, SECONDS + 3), signal))
     assert verdict.frames == signal.frames, (verdict, node.client.get("/api/v1/sinks/0"))
     assert verdict.differing_frames == 0, verdict
 
@@ -226,10 +224,7 @@ def test_tshark_finds_a_contiguous_rtp_stream(
     node.client.put("/api/v1/sources/3", source(wanted, 0) | {"dscp": dscp, "ttl": 7})
     node.wait("packets", lambda: node.status()["sources"][0]["counters"]["packets"] > 0)
     rows = without_stall(
-        [node],
-        lambda: dissect(
-            capture(2, "udp port 5004", tmp_path), FIELDS, "-d", "udp.port==5004,rtp"
-        ),
+        lambda: dissect(capture(2, "udp port 5004", tmp_path), FIELDS, "-d", "udp.port==5004,rtp"),
         lambda found: steps(found) == {(1, wanted.frames_per_packet)},
     )
     assert len(rows) > 1.5 / (wanted.packet_ns / 1e9)
@@ -316,6 +311,6 @@ def test_several_programs_play_and_record_at_once(node: Node) -> None:
         with ThreadPoolExecutor(2) as pool:
             return list(pool.map(pair, (0, 2)))
 
-    verdicts = without_stall([node], attempt, lambda found: all(each.ok for each in found))
+    verdicts = without_stall(attempt, lambda found: all(each.ok for each in found))
     assert all(verdict.ok for verdict in verdicts), verdicts
     clear(node)

@@ -273,8 +273,7 @@ def test_the_device_takes_the_rate_an_application_asks_for(node: Node, wire: Wir
         assert node.status()["engine"]["rate"] == 96000
         wire.packets()
         steps = {
-            (b.timestamp - a.timestamp) % (1 << 32)
-            for a, b in itertools.pairwise(wire.wait(20))
+            (b.timestamp - a.timestamp) % (1 << 32) for a, b in itertools.pairwise(wire.wait(20))
         }
         assert steps == {48}
         assert ask_rate(second, 48000) == -errno.EBUSY

@@ -288,6 +288,38 @@ def test_systemd_is_told(parent: Parent) -> None:
         assert seen.read_text() == "\n", "the children do not speak to systemd"
 
 
+@pytest.mark.root
+@pytest.mark.peer("setpriv")
+def test_the_service_s_rights_are_the_engine_s_alone(parent: Parent) -> None:
+    """As systemd starts it: a user of its own with ambient capabilities."""
+    os.chmod(parent.directory, 0o777)
+    facts_of = "grep ^Cap /proc/$$/status; grep realtime.priority /proc/$$/limits | tr -d a-zM"
+    tell = "(" + facts_of + ") > {0}.new; mv {0}.new {0}; " + BEAT
+    seen = {name: parent.directory / f"rights-{name}" for name in ("engine", "control")}
+    code = [f"import sys; sys.path[:] = {sys.path!r}; sys.argv[1:] = sys.argv[2:]",
+            f"exec(compile(open({str(CHILDREN)!r}).read(), 'children', 'exec'))"]  # fmt: skip
+    parent.process = subprocess.Popen(
+        ["prlimit", "--rtprio=95", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+         "--inh-caps=+net_bind_service,+sys_nice", "--ambient-caps=+net_bind_service,+sys_nice",
+         "--bounding-set=-all,+net_bind_service,+sys_nice", "--no-new-privs",
+         sys.executable, "-c", "; ".join(code), "-", "0",
+         *(f"{name}=echo $$ >> {parent.directory / name}; {tell.format(path)}"
+           for name, path in seen.items())],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_until(lambda: all(path.exists() for path in seen.values()))
+    facts = {
+        name: dict(line.split() for line in path.read_text().splitlines()[:-1])
+        for name, path in seen.items()
+    }
+    wanted = f"{1 << 10 | 1 << 23:016x}"  # CAP_NET_BIND_SERVICE, CAP_SYS_NICE
+    assert facts["engine"]["CapEff:"] == wanted
+    assert facts["control"]["CapEff:"] == facts["control"]["CapPrm:"] == "0" * 16
+    assert facts["control"]["CapAmb:"] == "0" * 16
+    limits = {name: path.read_text().split()[-2] for name, path in seen.items()}
+    assert limits == {"engine": "95", "control": "0"}
+
+
 def run_daemon(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "aes67.daemon", *arguments],

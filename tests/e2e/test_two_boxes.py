@@ -85,7 +85,7 @@ def test_every_sample_crosses_the_wire(
         after = losses(receiver.status())
         return carried, {name for name in after if after[name] != before[name]}
 
-    carried, grown = without_stall(boxes, attempt, lambda found: found[0].ok and not found[1])
+    carried, grown = without_stall(attempt, lambda found: found[0].ok and not found[1])
     assert carried.ok, (carried.verdict, carried.complaints)
     assert grown == set()
 
@@ -109,7 +109,5 @@ def test_a_cut_wire_is_silence_that_is_counted_and_sound_comes_back(
         lambda: receiver.status()["sinks"][0]["counters"]["packets"] > packets + 100,
     )
     assert receiver.status()["sinks"][0]["counters"]["silent_frames"] > silent
-    carried = without_stall(
-        boxes, lambda: across(sender, receiver, wanted, 1.0), lambda found: found.ok
-    )
+    carried = without_stall(lambda: across(sender, receiver, wanted, 1.0), lambda found: found.ok)
     assert carried.ok, (carried.verdict, carried.complaints)
