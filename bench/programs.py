@@ -13,14 +13,17 @@ FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra")
 sending and loses 0.2 us on receiving, both inside the noise of the whole."""
 
 
-def program(name: str) -> str:
-    """Path of the compiled `bench/NAME.c`; CalledProcessError when it does not compile."""
+def program(name: str, *flags: str) -> str:
+    """Path of the compiled `bench/NAME.c`; CalledProcessError when it does not compile.
+
+    `flags` go to the linker's end of the command line.
+    """
     source = HERE / f"{name}.c"
     target = BUILD / name
     if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
-        BUILD.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         fresh = target.with_suffix(f".{os.getpid()}")
         compiler = os.environ.get("CC", "cc")
-        subprocess.run([compiler, *FLAGS, "-o", str(fresh), str(source)], check=True)
+        subprocess.run([compiler, *FLAGS, "-o", str(fresh), str(source), *flags], check=True)
         fresh.rename(target)
     return str(target)

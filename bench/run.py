@@ -10,9 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import latency, machine, media, memory, pacing, scale, startup
+from bench.ptp import accidents, bmca, contest, following_us, page, report
 from bench.rounds import Effort
 
 
@@ -32,6 +36,8 @@ class Benchmark:
     effort: Effort
     quick: Effort
     meaning: str
+    beside: str = "no"
+    """Takes long and little of the machine: `always` or with `quick` beside the others."""
 
 
 BENCHMARKS = {
@@ -48,7 +54,28 @@ BENCHMARKS = {
     "startup": Benchmark(startup.measure, Effort(3, 0), Effort(1, 0), "daemon to first packet"),
     "memory": Benchmark(memory.measure, Effort(1, 5), Effort(1, 1), "resident memory"),
     "scale": Benchmark(scale.measure, Effort(1, 60), Effort(1, 3), "64 + 64 streams, real clients"),
+    "ptp-contest": Benchmark(
+        contest.measure, Effort(3, 145), Effort(1, 84), "true error, beside a real ptp4l slave"
+    ),
+    "ptp-accidents": Benchmark(
+        accidents.step_and_silence, Effort(1, 60), Effort(1, 5), "a step of the master; its death",
+        "quick",
+    ),
+    "ptp-loss": Benchmark(
+        accidents.loss, Effort(1, 600), Effort(1, 60), "every fifth message lost, and spikes",
+        "always",
+    ),
+    "ptp-master": Benchmark(
+        following_us.measure, Effort(1, 140), Effort(1, 90), "ptp4l following us", "quick"
+    ),
+    "ptp-cpu": Benchmark(following_us.cpu, Effort(1, 60), Effort(1, 22), "PTP's share of a core"),
+    "ptp-bmca": Benchmark(bmca.measure, Effort(1, 0), Effort(1, 0), "same winner as ptp4l"),
+    "ptp-read": Benchmark(page.measure, Effort(9, 0), Effort(3, 0), "clock page to RTP timestamp"),
 }  # fmt: skip
+GROUPS = {
+    "all": [name for name in BENCHMARKS if not name.startswith("ptp-")],
+    "ptp": [name for name in BENCHMARKS if name.startswith("ptp-")],
+}
 
 
 def run(name: str, effort: Effort) -> dict[str, Any]:
@@ -62,35 +89,80 @@ def run(name: str, effort: Effort) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 0: all ran, 1: one could not, 2: bad arguments."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    names: list[str] = []
+    for name in options.names:
+        if name not in BENCHMARKS and name not in GROUPS:
+            parser.error(f"{name}: is one of {', '.join([*GROUPS, *BENCHMARKS])}")
+        names += GROUPS.get(name, [name])
+    if os.geteuid() != 0:
+        print("bench: needs root for network namespaces and SCHED_FIFO", file=sys.stderr)
+        return 1
+    lines, failed = _run_all(names, options)
+    if any(name.startswith("ptp-") for name in names):
+        print(report.table(lines), file=sys.stderr)
+    if options.report:
+        words = ["python -m bench", *(sys.argv[1:] if argv is None else argv)]
+        Path(options.report).write_text(report.page(lines, shlex.join(words)), encoding="utf-8")
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
     words = "\n".join(f"  {name:14} {row.meaning}" for name, row in BENCHMARKS.items())
     parser = argparse.ArgumentParser(
         prog="bench", description=f"Benchmarks, one JSON line each:\n{words}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("names", nargs="*", default=["all"], metavar="name",
-                        help="all (default) or one or more of the above")  # fmt: skip
+                        help="all (default: all but ptp-*), ptp (all ptp-*), or some")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes")
     parser.add_argument("--rounds", type=int, help="instead of the benchmark's own number")
     parser.add_argument("--seconds", type=int, help="of each measurement")
-    options = parser.parse_args(argv)
-    names = list(BENCHMARKS) if "all" in options.names else options.names
-    for name in names:
-        if name not in BENCHMARKS:
-            parser.error(f"{name}: is one of all, {', '.join(BENCHMARKS)}")
-    if os.geteuid() != 0:
-        print("bench: needs root for network namespaces and SCHED_FIFO", file=sys.stderr)
-        return 1
+    parser.add_argument("--report", metavar="FILE", help="ptp-*: write goals and figures there")
+    return parser
+
+
+def _run_all(names: list[str], options: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
+    """Every line, in the order in which they were ready, and whether one could not run."""
+    lines: list[dict[str, Any]] = []
     failed = False
-    for name in names:
-        own = BENCHMARKS[name].quick if options.quick else BENCHMARKS[name].effort
-        effort = Effort(options.rounds or own.rounds, options.seconds or own.seconds)
-        try:
-            print(json.dumps(run(name, effort)), flush=True)
-        except Exception:
-            print(f"bench: {name} could not run", file=sys.stderr)
-            traceback.print_exc()
-            failed = True
-    return 1 if failed else 0
+    kinds = ("always", "quick") if options.quick else ("always",)
+    with ThreadPoolExecutor() as pool:
+        beside = {
+            name: pool.submit(_in_a_process, name, options)
+            for name in names if len(names) > 1 and BENCHMARKS[name].beside in kinds
+        }  # fmt: skip
+        for name in sorted(names, key=lambda name: name in beside):
+            try:
+                if name in beside:
+                    line = beside[name].result()
+                else:
+                    line = run(name, _effort(name, options))
+            except Exception:
+                print(f"bench: {name} could not run", file=sys.stderr)
+                traceback.print_exc()
+                failed = True
+                continue
+            lines.append(line)
+            print(json.dumps(line), flush=True)
+    return lines, failed
+
+
+def _effort(name: str, options: argparse.Namespace) -> Effort:
+    own = BENCHMARKS[name].quick if options.quick else BENCHMARKS[name].effort
+    return Effort(options.rounds or own.rounds, options.seconds or own.seconds)
+
+
+def _in_a_process(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    effort = _effort(name, options)
+    command = [sys.executable, "-m", "bench", name]
+    command += ["--rounds", str(effort.rounds), "--seconds", str(effort.seconds)]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, check=True, text=True, cwd=Path(__file__).parent.parent
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 if __name__ == "__main__":

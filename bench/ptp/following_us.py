@@ -1,0 +1,76 @@
+"""`ptp-master`: ptp4l slaves follow our grandmaster, others at the same time a ptp4l's.
+
+`ptp-cpu`: share of a core that PTP takes, as a slave at 8 Sync/s and 8 Delay_Req/s.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aes67.clock.timebase import TAI_MINUS_UTC_S
+from bench.ptp.contest import SLAVE_PPM, us
+from bench.ptp.lab import lab, wait_until
+from bench.ptp.truth import NS, Law, Recording, disciplined, grid, rms
+from bench.rounds import Effort, verdict
+
+SLAVES = 3
+"""On each side, of which the median counts."""
+LIMITS = (0.8, 1.25)
+OUR_DELAY_RATE = 0
+"""log2 of what our grandmaster asks for; the ptp4l master asks for the same."""
+AT_LEAST_S = 90
+
+
+def measure(effort: Effort) -> dict[str, Any]:
+    """`effort.seconds` of which the second half counts."""
+    with lab() as place:
+        zero = time.time_ns()
+        slave = Law(zero, -456 * NS, SLAVE_PPM)
+        out = place.folder / "ours.npz"
+        logs: dict[str, list[Path]] = {"br0": [], "br1": []}
+        for bridge, paths in logs.items():
+            for number in range(SLAVES):
+                log = place.folder / f"{bridge}-{number}"
+                paths.append(log)
+                place.ptp4l(place.plug(bridge), master=False, law=slave, log=log, delay=0)
+        place.ours(place.plug("br0"), out, "--mode", "gm")
+        place.ptp4l(place.plug("br1"), master=True, delay=OUR_DELAY_RATE)
+        wait_until(zero + effort.seconds * NS)
+        ended = time.time_ns()
+        place.collect()
+        found = Recording(out)
+        counted = grid((zero + ended) // 2, ended)
+        truth = {"br0": found.media(counted) - TAI_MINUS_UTC_S * NS, "br1": counted}
+        figures = {
+            bridge: [rms(disciplined(slave, log, counted) - truth[bridge]) for log in paths]
+            for bridge, paths in logs.items()
+        }
+    ours, theirs = (statistics.median(figures[bridge]) for bridge in ("br0", "br1"))
+    if not np.isfinite(ours) or max(ours, theirs) > NS // 1000:
+        raise RuntimeError(f"a ptp4l slave did not converge: {figures}")
+    ratio = ours / theirs
+    return {
+        "following_us_rms_us": [us(each) for each in figures["br0"]],
+        "following_ptp4l_rms_us": [us(each) for each in figures["br1"]],
+        "ratio": {"value": round(ratio, 3), "limits": LIMITS,
+                  "met": LIMITS[0] <= ratio <= LIMITS[1]},
+    }  # fmt: skip
+
+
+def cpu(effort: Effort) -> dict[str, Any]:
+    """CPU time of a process that is our timekeeper and nothing else."""
+    with lab() as place:
+        master, here = place.plug("br0"), place.plug("br0")
+        out = place.folder / "ours.npz"
+        place.ours(here, out, "--plain")
+        time.sleep(2.5)
+        place.ptp4l(master, master=True)
+        time.sleep(effort.seconds)
+        place.collect()
+        share = float(Recording(out).facts["cpu_share"])
+    return {"percent_of_a_core": verdict(share * 100, 0.5)}
