@@ -173,6 +173,7 @@ class StreamerService:
         try:
             child = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",
                 "-m",
                 "aes67.streamer.main",
                 str(theirs.fileno()),

@@ -97,7 +97,6 @@ class Aac:
         codec.sample_rate, codec.layout, codec.format = self.rate, layout, "fltp"
         codec.bit_rate = AAC_BITS_A_CHANNEL * self.channels
         codec.time_base = Fraction(1, self.rate)
-        codec.options = {"aac_coder": "fast"}
         codec.open()
         self._codec = codec
         self._frames = _Frames(av, rate, self.rate, layout, self.channels, AAC_FRAME)
