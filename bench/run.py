@@ -24,6 +24,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import latency, machine, media, memory, pacing, scale, startup
+from bench import page as bench_page
 from bench.ptp import accidents, bmca, contest, following_us, page, report
 from bench.rounds import Effort
 
@@ -104,7 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(report.table(lines), file=sys.stderr)
     if options.report:
         words = ["python -m bench", *(sys.argv[1:] if argv is None else argv)]
-        Path(options.report).write_text(report.page(lines, shlex.join(words)), encoding="utf-8")
+        render = report.page if all(name.startswith("ptp-") for name in names) else bench_page.page
+        Path(options.report).write_text(render(lines, shlex.join(words)), encoding="utf-8")
     return 1 if failed else 0
 
 
@@ -119,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes")
     parser.add_argument("--rounds", type=int, help="instead of the benchmark's own number")
     parser.add_argument("--seconds", type=int, help="of each measurement")
-    parser.add_argument("--report", metavar="FILE", help="ptp-*: write goals and figures there")
+    parser.add_argument("--report", metavar="FILE", help="write a page of figures there")
     return parser
 
 

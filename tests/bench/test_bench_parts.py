@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from bench.clients import LEAD_FRAMES, Client
 from bench.media import STREAMS, c_loop
 from bench.network import inside, link
+from bench.page import page
 from bench.programs import program
 from bench.rounds import alternate, median, ratios, spread, verdict
 from bench.run import BENCHMARKS, main
@@ -98,3 +99,15 @@ def test_the_judge_of_gaps_hears_the_c_loop() -> None:
     assert found["packets"] >= STREAMS  # the first second may be cut short
     assert found["lost"] == 0
     assert 900_000 < found["p50_ns"] < 1_100_000
+
+
+def test_a_report_shows_every_verdict_and_says_what_is_missed() -> None:
+    quiet = {"load_before": 0.1, "load_after": 0.2, "stolen_ms": 3}
+    lines = [
+        {"benchmark": "a", "ratio": spread([1.2, 1.1, 1.3]) | verdict(1.2, 1.25, 1.15)},
+        {"benchmark": "b", "cases": [{"buffer_frames": 96, "median": verdict(7.0, 6.0)}]},
+    ]
+    text = page([line | {"machine": machine.facts(), "disturbance": quiet} for line in lines], "x")
+    assert "| a, ratio | 1.2 (1.1 to 1.3) | 1.25 | 1.15 | limit met, goal MISSED |" in text
+    assert "| b, cases, 96 frames, median | 7.0 | 6.0 |  | MISSED |" in text
+    assert "| a | 0.1 | 0.2 | 3 |" in text
