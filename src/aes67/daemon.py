@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ CONTRACT_VERSION = "bondagit-4.0.0"
 """What clients of the daemon this one stands in for expect to read."""
 DEFAULT_CONFIG = "/etc/daemon.conf"
 HEARTBEAT_ENVIRONMENT = "AES67_HEARTBEAT_FD"
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 1, 47, 4
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SIGNALS = (*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD)
 RELOADED = b"reloaded"
@@ -50,6 +51,8 @@ class Child:
     """Working directory; None: that of the daemon."""
     reloads: bool = False
     """Has a configuration, so SIGHUP is for it."""
+    has_rights: bool = True
+    """Gets the capabilities and real-time limits this process was given by systemd."""
     process: subprocess.Popen[bytes] | None = None
     pipe: int = -1
     started: float = 0.0
@@ -167,7 +170,7 @@ class Daemon:
                 env=environment,
                 cwd=child.directory,
                 process_group=0,  # Ctrl-C in a terminal reaches this process only
-                preexec_fn=lambda: _become_child(parent),
+                preexec_fn=lambda: _become_child(parent, child.has_rights),
             )
         finally:
             os.close(write_end)
@@ -254,12 +257,17 @@ def notify(text: str) -> None:
             return
 
 
-def _become_child(parent: int) -> None:
+def _become_child(parent: int, has_rights: bool) -> None:
     """Between fork and exec: die with the parent, and take signals again, but SIGHUP only when
-    the child has said what it does then."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    the child has said what it does then. Without root, a child without rights loses the service's
+    capabilities (at exec, as none is ambient any more) and its leave to run in real time."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)  # it died before the line above
+    if not has_rights and os.geteuid() != 0:
+        libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+        resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
@@ -291,7 +299,10 @@ def _children(options: argparse.Namespace, directory: Path) -> list[Child]:
         control += ["-p", str(options.http_port)]
     # Paths in the configuration may be relative to where the daemon was started; the engine has
     # none, and a directory that is removed under it would disturb its compiler.
-    return [Child("engine", engine, "/"), Child("control", control, reloads=True)]
+    return [
+        Child("engine", engine, "/"),
+        Child("control", control, reloads=True, has_rights=False),
+    ]
 
 
 def _version() -> str:
