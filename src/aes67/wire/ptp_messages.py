@@ -195,6 +195,16 @@ def _tlvs(body: bytes, position: int) -> tuple[Tlv, ...]:
     return tuple(found)
 
 
+def signaling(message: Other) -> tuple[PortIdentity, tuple[Tlv, ...]]:
+    """Whom a Signaling message (13.12) is for, and its TLVs.
+
+    Raises:
+        WireError: no room for the target, or TLVs that do not fill the rest.
+    """
+    _need(message.body, _PORT.size)
+    return PortIdentity(*_PORT.unpack_from(message.body)), _tlvs(message.body, _PORT.size)
+
+
 def path_trace(message: Announce) -> tuple[bytes, ...]:
     """The clocks an Announce went through (16.2.3), outermost first; empty without the TLV."""
     for tlv in message.tlvs:
