@@ -29,7 +29,7 @@ def step_and_silence(effort: Effort) -> dict[str, Any]:
         master, here = place.plug("br0"), place.plug("br0")
         out = place.folder / "ours.npz"
         place.ours(here, out)
-        time.sleep(2.5)
+        place.wait_ready()
         law = Law(time.time_ns(), 123 * NS, PPM, SINE_NS, SINE_S, STEP_NS, float(SETTLE_S))
         gm = place.ptp4l(master, master=True, law=law)
         step = law.zero_ns + SETTLE_S * NS
@@ -64,7 +64,7 @@ def loss(effort: Effort) -> dict[str, Any]:
         here = place.plug("br0")
         out = place.folder / "ours.npz"
         place.ours(here, out)
-        time.sleep(2.5)
+        place.wait_ready()
         law = Law(time.time_ns(), 123 * NS, PPM, SINE_NS, SINE_S)
         place.ptp4l(master, master=True, law=law)
         wait_until(law.zero_ns + effort.seconds * NS)

@@ -42,8 +42,9 @@ TRUSTED_MEDIAN_NS = 1_000_000
 
 @dataclass(frozen=True)
 class Bridge:
-    """One contest: who writes what where."""
+    """One contest: where the master will be, who lives on which clock, who writes what where."""
 
+    master: str
     law: Law
     rival: Law
     log: Path
@@ -71,8 +72,14 @@ def measure(effort: Effort) -> dict[str, Any]:
 def contest(load: str, seconds: int) -> list[dict[str, Any]]:
     """Both rates under one load."""
     with lab() as place:
-        bridges = {rate: _build(place, rate, number, load)
-                   for number, rate in enumerate(RATES)}  # fmt: skip
+        bridges = {rate: _build(place, rate, number) for number, rate in enumerate(RATES)}
+        # all listen before there is anything to hear
+        place.wait_ready()
+        for rate, bridge in bridges.items():
+            log_rate = RATES[rate]
+            place.ptp4l(bridge.master, master=True, law=bridge.law, sync=log_rate, delay=log_rate)
+            if load in FLOOD:
+                place.flood(bridge.master, FLOOD[load])
         hogs = place.hogs(0 if load == "quiet" else HOGS)
         began = time.time_ns()
         wait_until(began + seconds * NS)
@@ -86,23 +93,18 @@ def contest(load: str, seconds: int) -> list[dict[str, Any]]:
         ]
 
 
-def _build(place: Lab, rate: str, number: int, load: str) -> Bridge:
+def _build(place: Lab, rate: str, number: int) -> Bridge:
+    """Namespaces and both slaves; the master comes when they are ready."""
     zero = time.time_ns()
     law = Law(zero, 123 * NS, 30.0, 500.0, 50.0)
+    master, them, here = (place.plug(f"br{number}") for _ in range(3))
     bridge = Bridge(
-        law, Law(zero, -456 * NS, SLAVE_PPM), place.folder / f"rival-{number}",
+        master, law, Law(zero, -456 * NS, SLAVE_PPM), place.folder / f"rival-{number}",
         place.folder / f"ours-{number}.npz",
     )  # fmt: skip
-    name = f"br{number}"
-    master, them, here = (place.plug(name) for _ in range(3))
     log_rate = RATES[rate]
     place.ours(here, bridge.out)
     place.ptp4l(them, master=False, law=bridge.rival, log=bridge.log, sync=log_rate, delay=log_rate)
-    # both listen before there is anything to hear
-    time.sleep(2.5)
-    place.ptp4l(master, master=True, law=law, sync=log_rate, delay=log_rate)
-    if load in FLOOD:
-        place.flood(master, FLOOD[load])
     return bridge
 
 

@@ -39,12 +39,14 @@ def measure(effort: Effort) -> dict[str, Any]:
                 paths.append(log)
                 place.ptp4l(place.plug(bridge), master=False, law=slave, log=log, delay=0)
         place.ours(place.plug("br0"), out, "--mode", "gm")
+        place.wait_ready()
         place.ptp4l(place.plug("br1"), master=True, delay=OUR_DELAY_RATE)
-        wait_until(zero + effort.seconds * NS)
+        began = time.time_ns()
+        wait_until(began + effort.seconds * NS)
         ended = time.time_ns()
         place.collect()
         found = Recording(out)
-        counted = grid((zero + ended) // 2, ended)
+        counted = grid((began + ended) // 2, ended)
         truth = {"br0": found.media(counted) - TAI_MINUS_UTC_S * NS, "br1": counted}
         figures = {
             bridge: [rms(disciplined(slave, log, counted) - truth[bridge]) for log in paths]
@@ -68,7 +70,7 @@ def cpu(effort: Effort) -> dict[str, Any]:
         master, here = place.plug("br0"), place.plug("br0")
         out = place.folder / "ours.npz"
         place.ours(here, out, "--plain")
-        time.sleep(2.5)
+        place.wait_ready()
         place.ptp4l(master, master=True)
         time.sleep(effort.seconds)
         place.collect()

@@ -23,6 +23,7 @@ DROP = ["setpriv", "--bounding-set=-sys_time", "--inh-caps=-sys_time"]
 """No program of ours or of others may set a clock, whatever it tries."""
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0
+COMPILING_S = 300.0
 
 SETTINGS = """[global]
 network_transport UDPv4
@@ -168,6 +169,15 @@ class Lab:
         process = self.start(space, [*command, "--out", str(out), *words])
         self.clocks.append(process)
         return process
+
+    def wait_ready(self) -> None:
+        """Until all of ours have opened their sockets: the first one may have to compile."""
+        deadline = time.monotonic() + COMPILING_S
+        while len(list(self.folder.glob("*.ready"))) < len(self.clocks):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not ready: {self.last_words()}")
+            self.check()
+            time.sleep(0.1)
 
     def collect(self) -> None:
         """Stop ours, so that they write."""

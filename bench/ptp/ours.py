@@ -97,6 +97,7 @@ async def _run(options: argparse.Namespace) -> None:
     )  # fmt: skip
     if not options.plain:
         notes.watch()  # not before: configuring warms an estimator
+    _tell_ready(options.out)
     began, cpu, wall = time.monotonic(), 0.0, 0.0
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
@@ -114,6 +115,11 @@ async def _run(options: argparse.Namespace) -> None:
          "qualified_ns": notes.qualified_ns,
          "kernel_stamps": float(timestamps.get("rung") == "kernel")},
     )  # fmt: skip
+
+
+def _tell_ready(out: str) -> None:
+    """For `Lab.wait_ready`."""
+    Path(f"{out}.ready").touch()
 
 
 def main() -> int:
