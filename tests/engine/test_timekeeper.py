@@ -44,6 +44,7 @@ class Spec:
     announce_interval: int = -2
     allowed_masters: frozenset[bytes] = frozenset()
     asymmetry_ns: int = 0
+    ports: tuple[tuple[str, str], ...] = ()
 
 
 class Listener:
@@ -301,6 +302,7 @@ class Spec:
     announce_interval: int = -2
     allowed_masters: frozenset[bytes] = frozenset()
     asymmetry_ns: int = 0
+    ports: tuple[tuple[str, str], ...] = ()
 
 async def main():
     states = []

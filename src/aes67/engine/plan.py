@@ -6,11 +6,12 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
+from aes67.engine.clock_spec import MAX_PORTS, parse_mode
 from aes67.errors import Refused
+from aes67.ptp.profiles import PROFILES
 from aes67.shm.layout import MAX_DEVICE_CHANNELS, MAX_SOCKETS
 
 RATES = (44_100, 48_000, 88_200, 96_000, 176_400, 192_000, 352_800, 384_000)
-CLOCK_MODES = ("ptp-slave", "gm", "free")
 MAX_MEMBERSHIPS = 512
 MAX_ALLOWED_MASTERS = 64
 ASYMMETRY_NS = 10_000_000
@@ -43,12 +44,13 @@ class ClockSpec:
     """What the clock is to do.
 
     Attributes:
-        mode: `ptp-slave`, `gm` or `free`.
+        mode: `ptp-slave`, `ptp`, `gptp`, `gm`, `free`, `system` or `phc:/dev/ptpN`.
         interface: by name. domain: 0 to 255. dscp: 0 to 63.
         priority1, priority2: of this clock as a grandmaster, 0 to 255.
-        sync_interval, announce_interval: log2 of seconds, -7 to 4.
+        sync_interval, announce_interval: log2 of seconds, -7 to 4; None: as the profile says.
         allowed_masters: clock identities listened to as masters; empty: all.
         asymmetry_ns: how much longer than the mean the way from the master takes, up to 10 ms.
+        ports: (interface, name of its profile) of each port, at most 2; empty: one on `interface`.
     """
 
     mode: str
@@ -57,10 +59,11 @@ class ClockSpec:
     dscp: int
     priority1: int
     priority2: int
-    sync_interval: int
-    announce_interval: int
+    sync_interval: int | None
+    announce_interval: int | None
     allowed_masters: frozenset[bytes] = frozenset()
     asymmetry_ns: int = 0
+    ports: tuple[tuple[str, str], ...] = ()
 
     @staticmethod
     def from_json(obj: object) -> ClockSpec:
@@ -71,8 +74,10 @@ class ClockSpec:
         """
         clock = _object("clock", obj)
         mode = _text("clock.mode", clock.get("mode"))
-        if mode not in CLOCK_MODES:
-            raise Refused("clock.mode", mode, f"is one of {', '.join(CLOCK_MODES)}")
+        try:
+            parse_mode(mode)
+        except Refused as refusal:
+            raise Refused("clock.mode", mode, refusal.rule) from None
         return ClockSpec(
             mode=mode,
             interface=_interface("clock.interface", clock.get("interface")),
@@ -80,15 +85,32 @@ class ClockSpec:
             dscp=_integer("clock.dscp", clock.get("dscp"), 0, 63),
             priority1=_integer("clock.priority1", clock.get("priority1"), 0, 255),
             priority2=_integer("clock.priority2", clock.get("priority2"), 0, 255),
-            sync_interval=_integer("clock.sync_interval", clock.get("sync_interval"), -7, 4),
-            announce_interval=_integer(
-                "clock.announce_interval", clock.get("announce_interval"), -7, 4
-            ),
+            sync_interval=_interval("clock.sync_interval", clock.get("sync_interval")),
+            announce_interval=_interval("clock.announce_interval", clock.get("announce_interval")),
             allowed_masters=_identities(clock.get("allowed_masters", [])),
             asymmetry_ns=_integer(
                 "clock.asymmetry_ns", clock.get("asymmetry_ns", 0), -ASYMMETRY_NS, ASYMMETRY_NS
             ),
+            ports=_ports(clock.get("ports", [])),
         )
+
+
+def _ports(value: object) -> tuple[tuple[str, str], ...]:
+    ports = []
+    for index, entry in enumerate(_list("clock.ports", value, MAX_PORTS)):
+        name = f"clock.ports[{index}]"
+        each = _object(name, entry)
+        profile = _text(f"{name}.profile", each.get("profile"))
+        if profile not in PROFILES:
+            raise Refused(f"{name}.profile", profile, f"is one of {', '.join(PROFILES)}")
+        ports.append((_interface(f"{name}.interface", each.get("interface")), profile))
+    if len({interface for interface, _ in ports}) != len(ports):
+        raise Refused("clock.ports", len(ports), "names the same interface twice")
+    return tuple(ports)
+
+
+def _interval(field: str, value: object) -> int | None:
+    return None if value is None else _integer(field, value, -7, 4)
 
 
 def _identities(value: object) -> frozenset[bytes]:

@@ -67,6 +67,16 @@ class PtpNetwork:
         self._loop.add_reader(self.sockets.event.fileno(), self._event_readable)
         self._loop.add_reader(self.sockets.general.fileno(), self._general_readable)
 
+    @property
+    def index(self) -> int:
+        """The interface's index."""
+        return self.sockets.index
+
+    @property
+    def system_clock_steps(self) -> int:
+        """Steps of CLOCK_REALTIME that were noticed at stamps."""
+        return self.sockets.clock.steps
+
     def send(self, messages: list[Outgoing]) -> None:
         """Send these; a failure is counted, the first one logged."""
         for message in messages:
@@ -90,6 +100,10 @@ class PtpNetwork:
     def next_deadline(self) -> int | None:
         """When the oldest stamp is given up; None: none is waited for."""
         return min((until_ns for _, until_ns in self._waiting.values()), default=None)
+
+    def rejoin(self) -> None:
+        """Join the groups again."""
+        self.sockets.rejoin()
 
     def close(self) -> None:
         """Leave the loop and the groups."""

@@ -1,4 +1,9 @@
-"""The shell around `ptp.ordinary_clock`: real time, timers and sockets on the engine's loop."""
+"""The shell around `ptp.ordinary_clock`: real time, timers and sockets on the engine's loop.
+
+It knows no profile. What a port sends and measures is for `ptp.ports`, what carries it for
+`engine.port_kinds`: each has a table with a row for each kind of port, and that is the place for
+another kind. A clock of this machine in the place of ports is a `net.reference_clock`.
+"""
 
 from __future__ import annotations
 
@@ -7,62 +12,23 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from aes67.clock.estimator import warm
 from aes67.clock.lock import State
 from aes67.clock.timebase import NS, TAI_MINUS_UTC_S, Line
 from aes67.engine.clock_page import MediaRecord
-from aes67.engine.ptp_network import PtpNetwork
-from aes67.errors import Refused
-from aes67.net.timestamping import STAMPING, CrossClock, interface_index, raw_now
-from aes67.ptp.bmca import Role
+from aes67.engine.clock_spec import ClockSpec, Wanted, checked, port_config, same
+from aes67.engine.ptp_ports import PtpPorts
+from aes67.net.reference_clock import HardwareClock, ReferenceClock, SystemClock
+from aes67.net.timestamping import STAMPING, CrossClock, raw_now
 from aes67.ptp.ordinary_clock import Mapping, Mode, OrdinaryClock
-from aes67.ptp.port_types import PortConfig
+from aes67.ptp.reference import Reference
 from aes67.ptp.snapshot import render
 
 SNAPSHOT_S = 1.0
-ROLES = {
-    Mode.PTP: Role.ORDINARY,
-    Mode.PTP_SLAVE: Role.SLAVE_ONLY,
-    Mode.GRANDMASTER: Role.MASTER_ONLY,
-}
-RANGES = (
-    ("domain", 0, 127),
-    ("dscp", 0, 63),
-    ("priority1", 0, 255),
-    ("priority2", 0, 255),
-    ("sync_interval", -7, 1),
-    ("announce_interval", -3, 4),
-    ("asymmetry_ns", -10_000_000, 10_000_000),
-)
 
 log = logging.getLogger(__name__)
-
-
-class ClockSpec(Protocol):
-    """The plan's `clock` object; intervals are base-2 logarithms of seconds."""
-
-    @property
-    def mode(self) -> str: ...
-    @property
-    def interface(self) -> str: ...
-    @property
-    def domain(self) -> int: ...
-    @property
-    def dscp(self) -> int: ...
-    @property
-    def priority1(self) -> int: ...
-    @property
-    def priority2(self) -> int: ...
-    @property
-    def sync_interval(self) -> int: ...
-    @property
-    def announce_interval(self) -> int: ...
-    @property
-    def allowed_masters(self) -> frozenset[bytes]: ...
-    @property
-    def asymmetry_ns(self) -> int: ...
 
 
 class Timekeeper:
@@ -88,8 +54,8 @@ class Timekeeper:
         self._cross = CrossClock()
         self._clock: OrdinaryClock | None = None
         self._spec: ClockSpec | None = None
-        self._network: PtpNetwork | None = None
-        self._trouble = ""
+        self._ports: PtpPorts | None = None
+        self._reference: ReferenceClock | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._seen: tuple[State, bytes | None] | None = None
@@ -102,40 +68,40 @@ class Timekeeper:
         new epoch.
 
         Raises:
-            Refused: a value out of range, no such interface, or no right to use ports 319 and 320.
+            Refused: a value out of range, no such interface or hardware clock, or no right to use
+                ports 319 and 320.
         """
-        mode = _checked(spec)
+        wanted = checked(spec)
         async with self._configuring:
-            if self._spec is not None and _same(spec, self._spec):
+            if self._spec is not None and same(spec, self._spec):
                 return
             await asyncio.to_thread(warm)
-            network = None if mode is Mode.FREE else self._open(spec)
-            self._drop_network()
-            self._network = network
+            reference = _reference(wanted)
+            ports = PtpPorts(wanted.ports, spec.dscp, self._stamping, self._pump) if (
+                wanted.ports
+            ) else None
+            self._drop()
+            self._ports, self._reference = ports, reference
             self._spec = spec
-            self._trouble = ""
-            self._start(mode, spec)
+            self._start(wanted, spec)
             if self._watcher is None:
                 self._watcher = asyncio.get_running_loop().create_task(self._watch())
-        log.info("clock %s on %s, domain %d", mode.value, spec.interface or "-", spec.domain)
+        log.info("clock %s, domain %d", wanted.words, spec.domain)
 
     def snapshot(self) -> dict[str, Any]:
         """The clock as everybody is shown it; see `ptp.snapshot`."""
-        if self._clock is None:
+        clock, ports = self._clock, self._ports
+        if clock is None:
             return {"mode": None, "state": "unlocked", "reason": "not configured", "gmid": ""}
-        network = self._network
-        snapshot = render(self._clock, raw_now())
-        snapshot["timestamps"] = {
-            "rung": network.ladder.rung.words if network else None,
-            "receive_missed": network.ladder.receive_missed if network else 0,
-            "transmit_missed": network.ladder.transmit_missed if network else 0,
-            "rung_changes": network.ladder.changes if network else 0,
-            "system_clock_steps": network.sockets.clock.steps if network else 0,
-        }
-        snapshot["send_errors"] = network.send_errors if network else 0
-        snapshot["trouble"] = self._trouble
-        if self._trouble:
-            snapshot["reason"] = f"{self._trouble}; {snapshot['reason']}"
+        snapshot = render(clock, raw_now())
+        number = clock.ports.index(clock.port) if clock.port is not None else 0
+        snapshot["timestamps"] = ports.stamps(number) if ports else _NO_STAMPS
+        snapshot["ports"] = self._each_port(clock)
+        snapshot["reference"] = self._of_reference(clock)
+        snapshot["send_errors"] = ports.send_errors if ports else 0
+        snapshot["trouble"] = ports.trouble if ports else ""
+        if snapshot["trouble"]:
+            snapshot["reason"] = f"{snapshot['trouble']}; {snapshot['reason']}"
         return snapshot
 
     async def close(self) -> None:
@@ -148,71 +114,88 @@ class Timekeeper:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._drop_network()
+        self._drop()
         self._clock = None
         self._spec = None
 
     # -- setting up
 
-    def _start(self, mode: Mode, spec: ClockSpec) -> None:
+    def _start(self, wanted: Wanted, spec: ClockSpec) -> None:
         raw_ns, real_ns = self._cross.read()
         local = Line(raw_ns, real_ns + TAI_MINUS_UTC_S * NS)
-        config = None
-        if self._network is not None:
-            config = PortConfig(
-                identity=self._network.identity,
-                role=ROLES[mode],
-                domain=spec.domain,
-                priority1=spec.priority1,
-                priority2=spec.priority2,
-                log_announce=spec.announce_interval,
-                log_sync=spec.sync_interval,
-                allowed_masters=spec.allowed_masters,
-                asymmetry_ns=spec.asymmetry_ns,
-            )
+        ports = self._ports
+        configs = [
+            port_config(spec, wanted.mode, port, ports.identity(number))
+            for number, port in enumerate(wanted.ports)
+            if ports is not None
+        ]
+        reference = None
+        if self._reference is not None:
+            reference = Reference(self._reference.name, raw_ns)
         media = self._clock.media if self._clock is not None else None
         self._clock = OrdinaryClock(
-            mode, config, self._random.random, raw_ns, local, media, spec.interface
+            wanted.mode,
+            configs,
+            self._random.random,
+            raw_ns,
+            local,
+            media,
+            spec.interface,
+            reference,
         )
-        if self._network is not None:
-            self._network.listener = self._clock
+        if ports is not None:
+            ports.serve(self._clock)
         self._pump()
 
-    def _open(self, spec: ClockSpec) -> PtpNetwork:
-        return PtpNetwork(spec.interface, spec.dscp, self._stamping, self._pump)
-
-    def _drop_network(self) -> None:
-        if self._network is not None:
-            self._network.close()
-            self._network = None
+    def _drop(self) -> None:
+        if self._ports is not None:
+            self._ports.close()
+            self._ports = None
+        if self._reference is not None:
+            self._reference.close()
+            self._reference = None
 
     # -- running
 
     def _pump(self) -> None:
         """Timers, sending, publishing; then sleep until the next deadline or packet."""
-        clock, network = self._clock, self._network
+        clock, ports = self._clock, self._ports
         if clock is None:
             return
         now_ns = raw_now()
         due = now_ns >= clock.next_deadline()
-        if network is not None:
-            network.handle_timer(now_ns)
+        if ports is not None:
+            ports.handle_timer(now_ns)
         if due:
+            self._read(clock, now_ns)
             clock.handle_timer(now_ns)
-        # a stamp that is there at once makes the next message: a Follow_Up
-        while messages := clock.outgoing():
-            if network is not None:
-                network.send(messages)
+        if ports is not None:
+            ports.send(clock)
         if due:
             self._tell(clock)
         deadline = clock.next_deadline()
-        given_up = network.next_deadline() if network is not None else None
+        given_up = ports.next_deadline() if ports is not None else None
         if given_up is not None:
             deadline = min(deadline, given_up)
         if self._timer is not None:
             self._timer.cancel()
         delay = max(deadline - raw_now(), 0) / NS
         self._timer = asyncio.get_running_loop().call_later(delay, self._pump)
+
+    def _read(self, clock: OrdinaryClock, now_ns: int) -> None:
+        """Read the reference clock if it is time to."""
+        reference, reader = clock.reference, self._reference
+        if reference is None or reader is None or now_ns < reference.next_ns:
+            return
+        reference.read_again(now_ns)
+        try:
+            reading = reader.read()
+        except OSError as error:
+            reference.failed(f"{reader.name}: {error.strerror}")
+            return
+        reference.remark = reader.remark()
+        if reading is not None:
+            reference.take(reading.raw_ns, reading.time_ns, reading.width_ns)
 
     def _tell(self, clock: OrdinaryClock) -> None:
         """Publish the mapping, and the snapshot if the state or the grandmaster is another one."""
@@ -223,50 +206,69 @@ class Timekeeper:
             log.info("clock %s: %s", seen[0].name.lower(), clock.lock.reason)
             self._on_snapshot(self.snapshot())
 
-    # -- the interface
-
     def link_back(self, name: str) -> None:
         """The link of an interface has come back, or it is another one of the same name.
 
         A switch that was started meanwhile knows nothing of our PTP groups, so they are joined
         again.
         """
-        if self._spec is None or self._spec.interface != name:
-            return
-        self._check_interface()
-        if self._network is not None:
-            self._network.sockets.rejoin()
+        if self._ports is not None:
+            self._ports.link_back(name)
+
+    # -- once a second
 
     async def _watch(self) -> None:
-        """Once a second: the snapshot, and sockets opened anew when the interface was replaced."""
+        """The snapshot, and sockets opened anew when an interface was replaced."""
         while True:
             await asyncio.sleep(SNAPSHOT_S)
-            self._check_interface()
+            if self._ports is not None:
+                self._ports.check_interfaces()
             self._on_snapshot(self.snapshot())
 
-    def _check_interface(self) -> None:
-        spec, clock = self._spec, self._clock
-        if spec is None or clock is None or clock.mode is Mode.FREE:
-            return
-        try:
-            index = interface_index(spec.interface)
-        except Refused:
-            if self._network is not None:
-                log.warning("interface %s is gone", spec.interface)
-            self._drop_network()
-            self._trouble = f"interface {spec.interface} is gone"
-            return
-        if self._network is not None and self._network.sockets.index == index:
-            return
-        self._drop_network()
-        try:
-            self._network = self._open(spec)
-        except Refused as error:
-            self._trouble = str(error)
-            return
-        self._network.listener = clock
-        self._trouble = ""
-        log.info("interface %s is back", spec.interface)
+    # -- what is shown
+
+    def _each_port(self, clock: OrdinaryClock) -> list[dict[str, Any]]:
+        ports = self._ports
+        return [
+            {
+                "interface": port.config.interface,
+                "profile": port.config.profile,
+                "port_identity": str(port.identity),
+                "port_state": port.state.value,
+                "rung": ports.stamps(number)["rung"] if ports else None,
+                "trouble": ports.troubles[number] if ports else "",
+            }
+            for number, port in enumerate(clock.ports)
+        ]
+
+    def _of_reference(self, clock: OrdinaryClock) -> dict[str, Any] | None:
+        reference, reader = clock.reference, self._reference
+        if reference is None or reader is None:
+            return None
+        return {
+            "clock": reader.name,
+            "method": reader.method,
+            "readings": reference.readings,
+            "interrupted": reference.wide,
+            "width_ns": reference.width_ns,
+            "steps": reference.steps,
+            "remark": reference.remark,
+        }
+
+
+_NO_STAMPS = {
+    "rung": None,
+    "receive_missed": 0,
+    "transmit_missed": 0,
+    "rung_changes": 0,
+    "system_clock_steps": 0,
+}
+
+
+def _reference(wanted: Wanted) -> ReferenceClock | None:
+    if wanted.mode is Mode.SYSTEM:
+        return SystemClock()
+    return HardwareClock(wanted.device) if wanted.mode is Mode.PHC else None
 
 
 def _record(mapping: Mapping) -> MediaRecord:
@@ -279,21 +281,3 @@ def _record(mapping: Mapping) -> MediaRecord:
         uncertainty_ns=mapping.uncertainty_ns,
         session_epoch=mapping.session_epoch,
     )
-
-
-def _checked(spec: ClockSpec) -> Mode:
-    try:
-        mode = Mode(spec.mode)
-    except ValueError:
-        known = ", ".join(each.value for each in Mode)
-        raise Refused("mode", spec.mode, f"the clock's mode is one of {known}") from None
-    for name, low, high in RANGES:
-        value = getattr(spec, name)
-        if not isinstance(value, int) or not low <= value <= high:
-            raise Refused(name, value, f"from {low} to {high}")
-    return mode
-
-
-def _same(a: ClockSpec, b: ClockSpec) -> bool:
-    names = ("mode", "interface", "allowed_masters", *(name for name, _, _ in RANGES))
-    return all(getattr(a, name) == getattr(b, name) for name in names)

@@ -141,7 +141,10 @@ class OrdinaryClock:
 
     def next_deadline(self) -> int:
         """When `handle_timer` wants to be called at the latest: never more than 100 ms away."""
-        return min([self._due_ns, *(port.next_deadline() for port in self.ports)])
+        times = [self._due_ns, *(port.next_deadline() for port in self.ports)]
+        if self.reference is not None:
+            times.append(self.reference.next_ns)
+        return min(times)
 
     def outgoing(self, number: int = 0) -> list[Outgoing]:
         """Messages to send by `ports[number]`."""

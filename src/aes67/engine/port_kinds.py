@@ -1,0 +1,69 @@
+"""What opens a PTP port on the network: a row for each transport of `ptp.profiles`.
+
+The seam for another kind of port: a class like `PtpNetwork` that is a `PortShell`, a row in OPENERS
+here, and the port itself, without sockets, in `ptp.ports.KINDS`. The timekeeper knows neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from aes67.engine.ptp_network import Listener, PtpNetwork
+from aes67.ptp.ladder import Ladder
+from aes67.ptp.port_types import Outgoing
+from aes67.ptp.profiles import Transport
+from aes67.wire.ptp_header import PortIdentity
+
+
+class PortShell(Protocol):
+    """The sockets of one port on the event loop.
+
+    Attributes:
+        identity: made of the interface's hardware address; the clock takes that of its first port.
+        ladder: which timestamps come.
+        listener: who takes packets and stamps; set by the owner.
+        send_errors: messages the network did not take.
+    """
+
+    identity: PortIdentity
+    ladder: Ladder
+    listener: Listener | None
+    send_errors: int
+
+    @property
+    def index(self) -> int:
+        """The interface's index: another one is another interface of the same name."""
+        ...
+
+    @property
+    def system_clock_steps(self) -> int:
+        """Steps of CLOCK_REALTIME that were noticed at stamps."""
+        ...
+
+    def send(self, messages: list[Outgoing]) -> None:
+        """Send these; never raises."""
+        ...
+
+    def handle_timer(self, now_ns: int) -> None:
+        """Give up what has not come in time."""
+        ...
+
+    def next_deadline(self) -> int | None:
+        """When `handle_timer` wants to be called; None: it does not."""
+        ...
+
+    def rejoin(self) -> None:
+        """Join the groups again: the link was away, and a switch may have forgotten them."""
+        ...
+
+    def close(self) -> None:
+        """Leave the loop and the network."""
+        ...
+
+
+OpenPort = Callable[[str, int, int, Callable[[], None]], PortShell]
+"""(interface, DSCP of event messages, SOF_TIMESTAMPING_ flags, called after each packet or stamp);
+raises Refused."""
+
+OPENERS: dict[Transport, OpenPort] = {Transport.UDP_IPV4: PtpNetwork}

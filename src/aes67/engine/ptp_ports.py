@@ -1,0 +1,176 @@
+"""The ports of one clock on the network: opened together, watched, and opened anew one by one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aes67.engine.port_kinds import OPENERS, PortShell
+from aes67.errors import Refused
+from aes67.net.timestamping import interface_index
+from aes67.ptp.ordinary_clock import OrdinaryClock
+from aes67.ptp.profiles import Profile
+from aes67.wire.ptp_header import PortIdentity
+
+log = logging.getLogger(__name__)
+
+
+class _Side:
+    """The clock as one of its ports' sockets see it."""
+
+    def __init__(self, clock: OrdinaryClock, number: int) -> None:
+        self._clock = clock
+        self._number = number
+
+    def receive(self, data: bytes, source: str, now_ns: int, stamp_ns: int | None) -> None:
+        """A packet."""
+        self._clock.receive(data, source, now_ns, stamp_ns, self._number)
+
+    def sent(self, token: tuple[int, int], stamp_ns: int | None, now_ns: int) -> None:
+        """A transmit stamp."""
+        self._clock.sent(token, stamp_ns, now_ns, self._number)
+
+
+class PtpPorts:
+    """Port n + 1 of the clock is the n-th of `wanted`.
+
+    Args:
+        wanted: interface and profile of each port.
+        dscp: of event messages.
+        stamping: SOF_TIMESTAMPING_ flags to ask the kernel for.
+        after: called after each packet or stamp that went to the clock.
+
+    Raises:
+        Refused: the first port cannot be opened. A further one that cannot is tried again.
+    """
+
+    def __init__(
+        self,
+        wanted: Sequence[tuple[str, Profile]],
+        dscp: int,
+        stamping: int,
+        after: Callable[[], None],
+    ) -> None:
+        self.wanted = tuple(wanted)
+        self.troubles = [""] * len(self.wanted)
+        self._dscp = dscp
+        self._stamping = stamping
+        self._after = after
+        self._clock: OrdinaryClock | None = None
+        self.shells: list[PortShell | None] = [self._open(0)]
+        self.clock_identity = self.shells[0].identity.clock if self.shells[0] else bytes(8)
+        for number in range(1, len(self.wanted)):
+            self.shells.append(None)
+            self._try_open(number)
+
+    def identity(self, number: int) -> PortIdentity:
+        """Of port `number` (from 0)."""
+        return PortIdentity(self.clock_identity, number + 1)
+
+    @property
+    def trouble(self) -> str:
+        """Which interfaces are missing, in words; empty: none."""
+        return "; ".join(each for each in self.troubles if each)
+
+    def serve(self, clock: OrdinaryClock) -> None:
+        """Let `clock` have what comes in."""
+        self._clock = clock
+        for number, shell in enumerate(self.shells):
+            if shell is not None:
+                shell.listener = _Side(clock, number)
+
+    def handle_timer(self, now_ns: int) -> None:
+        """Give up what has not come in time."""
+        for shell in self.shells:
+            if shell is not None:
+                shell.handle_timer(now_ns)
+
+    def next_deadline(self) -> int | None:
+        """When `handle_timer` wants to be called; None: it does not."""
+        wanted = [shell.next_deadline() for shell in self.shells if shell is not None]
+        return min((each for each in wanted if each is not None), default=None)
+
+    def send(self, clock: OrdinaryClock) -> None:
+        """Send what the clock has to say; a stamp that is there at once makes the next message."""
+        more = True
+        while more:
+            more = False
+            for number, shell in enumerate(self.shells):
+                messages = clock.outgoing(number)
+                if messages and shell is not None:
+                    more = True
+                    shell.send(messages)
+
+    def check_interfaces(self) -> None:
+        """Close ports whose interface has gone, open those whose interface is there (again)."""
+        for number, (interface, _) in enumerate(self.wanted):
+            shell = self.shells[number]
+            try:
+                index = interface_index(interface)
+            except Refused:
+                if shell is not None:
+                    log.warning("interface %s is gone", interface)
+                    shell.close()
+                    self.shells[number] = None
+                self.troubles[number] = f"interface {interface} is gone"
+                continue
+            if shell is not None and shell.index == index:
+                continue
+            if shell is not None:
+                shell.close()
+                self.shells[number] = None
+            if self._try_open(number):
+                log.info("interface %s is back", interface)
+
+    def link_back(self, name: str) -> None:
+        """The link of an interface has come back, or it is another one of the same name."""
+        names = [interface for interface, _ in self.wanted]
+        if name not in names:
+            return
+        self.check_interfaces()
+        shell = self.shells[names.index(name)]
+        if shell is not None:
+            shell.rejoin()
+
+    def close(self) -> None:
+        """Leave the network."""
+        for shell in self.shells:
+            if shell is not None:
+                shell.close()
+        self.shells = [None] * len(self.wanted)
+
+    def stamps(self, number: int) -> dict[str, Any]:
+        """What the snapshot says of the timestamps of a port."""
+        shell = self.shells[number] if number < len(self.shells) else None
+        return {
+            "rung": shell.ladder.rung.words if shell else None,
+            "receive_missed": shell.ladder.receive_missed if shell else 0,
+            "transmit_missed": shell.ladder.transmit_missed if shell else 0,
+            "rung_changes": shell.ladder.changes if shell else 0,
+            "system_clock_steps": shell.system_clock_steps if shell else 0,
+        }
+
+    @property
+    def send_errors(self) -> int:
+        """Messages the network did not take, of all ports."""
+        return sum(shell.send_errors for shell in self.shells if shell is not None)
+
+    def _try_open(self, number: int) -> bool:
+        try:
+            shell = self._open(number)
+        except Refused as error:
+            self.troubles[number] = str(error)
+            return False
+        if self._clock is not None:
+            shell.listener = _Side(self._clock, number)
+        self.shells[number] = shell
+        self.troubles[number] = ""
+        return True
+
+    def _open(self, number: int) -> PortShell:
+        interface, profile = self.wanted[number]
+        opener = OPENERS.get(profile.transport)
+        if opener is None:
+            raise Refused("profile", profile.name, f"{profile.transport.value} is not available")
+        return opener(interface, self._dscp, self._stamping, self._after)
