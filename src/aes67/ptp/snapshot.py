@@ -34,6 +34,7 @@ def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
     followed = clock.followed
     estimator = clock.estimator
     known = estimator is not None and estimator.usable
+    fresh = known and _young(followed, now_ns)
     return {
         "mode": clock.mode.value,
         "interface": clock.interface,
@@ -47,7 +48,7 @@ def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
         "grandmaster": _grandmaster(clock) if grandmaster else None,
         "master": str(followed.identity) if followed else None,
         "offset_ns": -clock.media.residual_ns if known else None,
-        "residual_ns": round(estimator.residual_ns) if estimator and known else None,
+        "residual_ns": round(estimator.residual_ns) if estimator and fresh else None,
         "uncertainty_ns": None if uncertainty >= UNKNOWN_NS else uncertainty,
         "rate_ppm": round(estimator.rate_ppm, 6) if estimator and known else 0.0,
         "media_rate_ppm": round(rate_to_ppm(clock.media.line.rate_q40), 6),
@@ -64,6 +65,13 @@ def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
         "session_epoch": clock.media.session_epoch,
         **(_port(port, followed, clock.rates, now_ns) if port else _no_port()),
     }
+
+
+def _young(followed: ForeignMaster | None, now_ns: int) -> bool:
+    """Whether the newest measurement is no old one; True where there are no messages to miss."""
+    if followed is None:
+        return True
+    return now_ns - followed.measured_ns <= 2 * max(NS, followed.sync_interval_ns)
 
 
 def _no_port() -> dict[str, Any]:
