@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from aes67.config.clock import MODE_RULE, PROFILE_RULE, mode, profile_names, profiles
+
 RATES = (44_100, 48_000, 88_200, 96_000, 176_400, 192_000, 352_800, 384_000)
 """Sample rates the device can run at, in Hz."""
 
@@ -36,6 +38,7 @@ EFFECTS = {
     "files": "the file named is used from now on",
     "sdp": "session descriptions change",
     "discovery": "announcing and browsing only; no stream is touched",
+    "streamer": "the HTTP streamer only; who listens may have to begin again",
     "stored": "kept and reported; the function does not exist yet",
     "api": "the HTTP interface only",
     "ignored": "computed, ignored on input",
@@ -84,6 +87,8 @@ def _printable(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_printable)]
 Identities = Annotated[str, AfterValidator(_identities)]
+ClockMode = Annotated[str, AfterValidator(mode)]
+ProfileNames = Annotated[str, AfterValidator(profile_names)]
 Rate = Annotated[int, AfterValidator(_rate)]
 Multicast = Annotated[str, AfterValidator(_multicast)]
 MulticastBase = Annotated[str, AfterValidator(_base)]
@@ -153,11 +158,11 @@ class Config(BaseModel):
     ptp_status_script: Text = row("", "files", "program run with unlocked, locking or locked when the clock state changes", longest=4096)
     mac_addr: Text = row("", "ignored", "hardware address of the first interface")
     ip_addr: Text = row("", "table", "which of the first interface's addresses to use; empty: its first", longest=64)
-    streamer_channels: int = row(8, "stored", "channels the HTTP streamer captures", least=2, most=16, letter="h")
-    streamer_files_num: int = row(8, "stored", "files in the streamer's ring", least=4, most=16, letter="h")
-    streamer_file_duration: int = row(1, "stored", "length of a streamer file", least=1, most=4, unit="s", letter="t")
-    streamer_player_buffer_files_num: int = row(1, "stored", "files a player buffers", least=1, most=2, letter="h")
-    streamer_enabled: bool = row(False, "stored", "serve sinks as AAC over HTTP")
+    streamer_channels: int = row(8, "streamer", "channels the HTTP streamer captures", least=2, most=16, letter="h")
+    streamer_files_num: int = row(8, "streamer", "files in the streamer's ring", least=4, most=16, letter="h")
+    streamer_file_duration: int = row(1, "streamer", "length of a streamer file", least=1, most=4, unit="s", letter="t")
+    streamer_player_buffer_files_num: int = row(1, "streamer", "files a player buffers", least=1, most=2, letter="h")
+    streamer_enabled: bool = row(False, "streamer", "serve sinks over HTTP: AAC files and streams, and live listening")
     auto_sinks_update: bool = row(True, "discovery", "sinks follow the announced changes of their source")
     nmos_enabled: bool = row(False, "stored", "NMOS node and connection interfaces")
     nmos_registry_address: Text = row("", "stored", "address of the NMOS registry", longest=260)
@@ -166,11 +171,12 @@ class Config(BaseModel):
     nmos_label: Text = row("AES67 Daemon", "stored", "label of the NMOS node", longest=256)
 
     # ours
-    clock_mode: Literal["ptp-slave", "gm", "free"] = row("ptp-slave", "clock", "follow a PTP master, be the grandmaster, or run free without PTP")
+    clock_mode: ClockMode = row("ptp-slave", "clock", "follow a PTP master only; follow the best master and be one if there is none (ptp; gptp: by IEEE 802.1AS); be the grandmaster (gm); run free without PTP; follow the system clock or a hardware clock that somebody else disciplines", rule=MODE_RULE)
+    ptp_profile: ProfileNames = row("aes67", "clock", "PTP profile of the port: transport, delay mechanism, intervals, limits", rule=PROFILE_RULE)
     ptp_priority1: int | None = row(None, "clock", "priority1 as a clock; absent: 250, as grandmaster 127", least=0, most=255, letter="h")
     ptp_priority2: int = row(128, "clock", "priority2 as a clock", least=0, most=255, letter="h")
-    ptp_sync_interval: int = row(-3, "clock", "Sync messages as master: every 2^n s", least=-7, most=1)
-    ptp_announce_interval: int = row(1, "clock", "Announce messages as master: every 2^n s", least=-3, most=4)
+    ptp_sync_interval: int | None = row(None, "clock", "Sync messages as master: every 2^n s, within the limits of the profile; absent: the profile's default", least=-7, most=1)
+    ptp_announce_interval: int | None = row(None, "clock", "Announce messages as master: every 2^n s, within the limits of the profile; absent: the profile's default", least=-3, most=4)
     ptp_allowed_masters: Identities = row("", "clock", "clock identities of the masters to listen to, behind a boundary clock that clock's; empty: all", rule=IDENTITIES_RULE, repair=NOBODY)
     ptp_asymmetry_ns: int = row(0, "clock", "by how much the way from the master takes longer than the mean of both ways, as delayAsymmetry of IEEE 1588 and ptp4l", least=-10_000_000, most=10_000_000, unit="ns")
     device_channels: int = row(512, "table", "channels of the ALSA device in each direction", least=1, most=1024)
@@ -182,6 +188,18 @@ class Config(BaseModel):
     def interfaces(self) -> tuple[str, ...]:
         """The interface names, first the primary one."""
         return tuple(name for name in self.interface_name.replace(" ", "").split(",") if name)
+
+    @property
+    def sync_interval(self) -> int:
+        """ptp_sync_interval in effect, on the first port."""
+        given = self.ptp_sync_interval
+        return profiles(self)[0].log_sync.default if given is None else given
+
+    @property
+    def announce_interval(self) -> int:
+        """ptp_announce_interval in effect, on the first port."""
+        given = self.ptp_announce_interval
+        return profiles(self)[0].log_announce.default if given is None else given
 
     @property
     def priority1(self) -> int:
