@@ -29,6 +29,34 @@ class SourceView(BaseModel):
     counters: dict[str, int] = Field(description="of the engine; empty without one")
 
 
+class LegView(BaseModel):
+    """What came by one way: a sink has two with ST 2022-7, else one."""
+
+    interface: str
+    address: str
+    port: int
+    source: str = Field(description="the only sender taken (source-filter); empty: any")
+    ssrc: int | None = Field(description="of the sender heard; null: none yet")
+    packets: int
+    lost: int = Field(description="by sequence number, on this leg (RFC 3550, A.3)")
+    late: int
+    early: int
+    duplicate: int = Field(description="packets that brought nothing new")
+    reordered: int
+    wrong_ssrc: int
+    wrong_payload_type: int
+    wrong_source: int
+    wrong_length: int
+    margin_us: float | None = Field(description="how long before its time the newest packet came")
+    margin_min_us: float | None = Field(description="the least of these so far")
+    jitter_us: float | None = Field(description="RFC 3550 interarrival jitter")
+    gap_max_us: float | None = Field(description="longest time between two packets")
+    gaps: list[int] = Field(
+        description="times between packets, counted: less than 125 us, 250, 500, 1 ms, 2 ... "
+        "128 ms, more"
+    )
+
+
 class SinkView(BaseModel):
     """A sink as it is: the contract's object, the stream it receives, flags and counters."""
 
@@ -49,6 +77,7 @@ class SinkView(BaseModel):
     note: str = Field(description="what the user should know, in words")
     flags: dict[str, bool]
     counters: dict[str, int] = Field(description="of the engine; empty without one")
+    legs: list[LegView] = Field(description="each way it is received by")
 
 
 class EngineView(BaseModel):

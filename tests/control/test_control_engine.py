@@ -97,7 +97,9 @@ async def test_flags_are_latched_until_read(house: House, node: HttpNode) -> Non
     row = telemetry_views(house.engine.telemetry)["sinks"][0]
     assert row.dtype == SINK_COUNTERS.dtype
     row["identity"] = 5
-    row["packets"], row["wrong_ssrc"], row["margin_min_frames"] = 10, 1, 96
+    row["packets"], row["wrong_ssrc"] = 10, 1
+    leg = telemetry_views(house.engine.telemetry)["legs"][0]
+    leg["identity"], leg["expected"], leg["packets"], leg["margin_min_frames"] = 5, 12, 10, 96
 
     async def status() -> tuple[dict[str, bool], int]:
         answer = (await node.client.get("/api/sink/status/0")).json()
@@ -107,6 +109,8 @@ async def test_flags_are_latched_until_read(house: House, node: HttpNode) -> Non
     assert (flags["rtp_ssrc_error"], flags["receiving_rtp_packet"], least) == (True, True, 2)
     view = (await node.client.get("/api/v1/sinks/0")).json()
     assert view["counters"]["wrong_ssrc"] == 1
+    assert view["counters"]["margin_min_frames"] == 96
+    assert [(each["interface"], each["lost"]) for each in view["legs"]] == [("lo", 2)]
     flags, _ = await status()
     assert (flags["rtp_ssrc_error"], flags["receiving_rtp_packet"]) == (False, False)
     row["wrong_ssrc"] += 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from aes67.control.flags import flags, minimum_time_ms
+from aes67.control.flags import flags, leg_missing, minimum_time_ms
 from aes67.shm.layout import SINK_COUNTERS
 
 NOW = 10**18
-ZERO = {field.name: 0 for field in SINK_COUNTERS.fields} | {"identity": 7}
+ZERO = {field.name: 0 for field in SINK_COUNTERS.fields} | {
+    "identity": 7, "margin_min_frames": 2**63 - 1,
+}  # fmt: skip
 INT64_MAX = 2**63 - 1
 
 
@@ -57,3 +59,19 @@ def test_the_least_time_is_in_milliseconds() -> None:
     assert minimum_time_ms(ZERO | {"packets": 1, "margin_min_frames": 480}, 48000) == 10
     assert minimum_time_ms(ZERO | {"packets": 1, "margin_min_frames": -48}, 48000) == 0
     assert minimum_time_ms(ZERO | {"packets": 1, "margin_min_frames": INT64_MAX}, 48000) == 0
+
+
+def leg(frame: int, ssrc: int = 1) -> dict[str, int]:
+    return {"ssrc": ssrc, "last_frame": frame}
+
+
+def test_one_leg_of_two_that_is_silent_is_some_muted() -> None:
+    """After 100 ms; while all is silent it is not some, but all."""
+    legs = [leg(10**9), leg(10**9 - 4801)]
+    assert leg_missing(legs, 2, 48000)
+    assert not leg_missing([leg(10**9), leg(10**9 - 4000)], 2, 48000)
+    assert leg_missing([leg(10**9), leg(0, ssrc=-1)], 2, 48000), "never heard"
+    assert not leg_missing([leg(0, -1), leg(0, -1)], 2, 48000)
+    assert not leg_missing(legs, 1, 48000), "the other one is not wanted"
+    assert flags(ZERO, ZERO, NOW, missing=True)["some_muted"]
+    assert not flags(ZERO | {"muted": 1}, ZERO, NOW, missing=True)["some_muted"]

@@ -13,6 +13,8 @@ from aes67.media.rtp import Packet
 from aes67.media.state import SINK_STATE
 from aes67.shm.layout import (
     CODEC_L24,
+    GAP_BINS,
+    LEG_COUNTERS,
     SINK_COUNTERS,
     SINK_ROW,
     TIMING_ASYNC,
@@ -47,13 +49,16 @@ class Sink:
         self.state["candidate"] = -1
         self.counters = np.zeros(1, SINK_COUNTERS.dtype)[0]
         self.counters["ssrc"] = -1
+        self.legs = np.zeros(2, LEG_COUNTERS.dtype)
+        self.legs["ssrc"] = -1
+        self.legs["margin_min_frames"] = np.iinfo(np.int64).max
         self.history = np.zeros(HISTORY_PACKETS, np.uint8)
         depacketize.unlatch(self.row, self.state, self.counters)
         self.now = NOW
 
     def hear(
         self, number: int, *, ssrc: int = SSRC, kind: int = TYPE, size: int = FRAMES * 6,
-        timestamp: int | None = None, now: int | None = None,
+        timestamp: int | None = None, now: int | None = None, leg: int = 0,
     ) -> int:  # fmt: skip
         """Packet `number`, by default of the direct sender that has just finished it."""
         self.now = NOW + (number + 1) * FRAMES if now is None else now
@@ -62,10 +67,17 @@ class Sink:
         packet = Packet(1, kind, number % 2**16, timestamp % 2**32, ssrc, 3, size)
         media_ns = self.now * 1_000_000_000 // RATE
         arrival = Arrival(self.now, media_ns, RATE, self.now // 12 * 12, EARLY)
-        return int(accept(self.row, self.state, self.counters, self.history, packet, arrival))
+        way = self.legs[leg]
+        return int(accept(self.row, self.state, self.counters, way, self.history, packet, arrival))
 
     def count(self, name: str) -> int:
         return int(self.counters[name])
+
+    def leg(self, name: str, leg: int = 0) -> int:
+        return int(self.legs[leg][name])
+
+    def lost(self, leg: int = 0) -> int:
+        return self.leg("expected", leg) - self.leg("packets", leg)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 0x8000_0000, 0xFFFF_FFFF])
@@ -74,7 +86,8 @@ def test_a_direct_sender_lands_at_timestamp_plus_delay(offset: int) -> None:
     for number in range(5):
         assert sink.hear(number) == NOW + number * FRAMES + DELAY
     assert sink.count("lost") == sink.count("sequence_errors") == 0
-    assert sink.count("timestamp_errors") == sink.count("jitter_q4") == 0
+    assert sink.count("timestamp_errors") == sink.leg("jitter_q4") == 0
+    assert sink.leg("margin_frames") == sink.leg("margin_min_frames") == DELAY - FRAMES
 
 
 def test_another_payload_type_is_not_ours() -> None:
@@ -167,8 +180,75 @@ def test_jitter_follows_rfc_3550() -> None:
         if number:
             expected += abs(extra - before) - ((expected + 8) >> 4)
             before = extra
-    assert sink.count("jitter_q4") == expected > 0
+    assert sink.leg("jitter_q4") == expected > 0
 
+
+class TestLegs:
+    """What came which way, whether the other leg made good for it or not."""
+
+    def test_each_leg_has_its_own_loss(self) -> None:
+        sink = Sink()
+        for number in range(100):
+            if number % 10:
+                sink.hear(number, leg=0)
+            if number % 7:
+                sink.hear(number, leg=1)
+        assert (sink.leg("packets", 0), sink.leg("packets", 1)) == (90, 85)
+        assert (sink.lost(0), sink.lost(1)) == (9, 14), "what was missing before the first is not"
+        assert sink.count("lost") == 2 - 1, "0 and 70, of which 0 was before the first"
+
+    def test_a_late_arrival_takes_loss_back_and_is_reordered(self) -> None:
+        sink = Sink()
+        for number in (0, 1, 4, 2):
+            sink.hear(number, now=NOW + 5 * FRAMES)
+        assert (sink.lost(), sink.leg("reordered")) == (1, 1)
+
+    def test_a_sender_that_starts_again_loses_nothing(self) -> None:
+        sink = Sink()
+        for number in (0, 1, 2, 20_000, 20_001, 100, 101):
+            sink.hear(number)
+        assert sink.lost() == 0
+
+    def test_numbers_wrap(self) -> None:
+        sink = Sink()
+        for number in range(65_530, 65_550, 2):
+            sink.hear(number)
+        assert (sink.leg("packets"), sink.lost()) == (10, 9)
+
+    def test_another_sender_begins_anew(self) -> None:
+        sink = Sink()
+        sink.hear(0)
+        for number in range(1000, 1100):
+            sink.hear(number, ssrc=7)
+        assert sink.leg("wrong_ssrc") == 50
+        assert sink.leg("packets") == 51
+        assert sink.lost() == 0
+
+    def test_refusals_are_counted_where_they_came(self) -> None:
+        sink = Sink()
+        sink.hear(0)
+        sink.hear(1, kind=97, leg=1)
+        sink.hear(1, size=5, leg=1)
+        sink.hear(1, now=NOW + 10 * DELAY, leg=1)
+        sink.hear(1000, timestamp=NOW + EARLY + 100 * FRAMES, now=NOW, leg=1)
+        names = ("wrong_payload_type", "wrong_length", "late", "early")
+        assert [sink.leg(name, 1) for name in names] == [1, 1, 1, 1]
+        assert [sink.leg(name, 0) for name in names] == [0, 0, 0, 0]
+        assert sink.leg("margin_min_frames", 1) == FRAMES + DELAY - 10 * DELAY
+
+    @pytest.mark.parametrize(
+        ("frames", "found"),
+        [(0, 0), (5, 0), (6, 1), (12, 2), (47, 3), (48, 4), (95, 4), (96, 5), (10**6, 11)],
+    )
+    def test_times_between_packets_are_counted_in_octaves(self, frames: int, found: int) -> None:
+        """At 48 kHz the first bin ends at 6 frames, 125 us."""
+        sink = Sink()
+        sink.hear(0, now=NOW + FRAMES)
+        sink.hear(1, now=NOW + FRAMES + frames)
+        assert [int(each) for each in sink.legs[0]["gaps"]] == [
+            int(index == found) for index in range(GAP_BINS)
+        ]
+        assert sink.leg("gap_max_frames") == frames
 
 class TestSenders:
     def test_a_stranger_is_dropped_while_the_sender_sends(self) -> None:
@@ -298,4 +378,5 @@ def test_whatever_comes_lands_within_reach_or_is_counted(
         if first != DROPPED:
             assert now // 12 * 12 <= first
             assert first + size // 6 <= now + EARLY
-    assert all(int(sink.counters[name]) >= 0 for name in ("lost", "reordered", "jitter_q4"))
+    assert all(int(sink.counters[name]) >= 0 for name in ("lost", "reordered"))
+    assert sink.leg("jitter_q4") >= 0

@@ -11,8 +11,9 @@ from aes67.media import demux, playout
 from aes67.shm.layout import SINK_ROW
 from reference import media as twin
 
-BUS_FRAMES = 64
-MARKS_FRAMES = 32
+BUS_FRAMES = 128
+MARKS_FRAMES = 64
+MARKS = MARKS_FRAMES // playout.MARK_BITS
 DEVICES = 6
 STALE = 99
 
@@ -25,22 +26,22 @@ def sink(channel_map: list[int]) -> np.void:
 
 
 maps = st.lists(st.integers(-1, DEVICES - 1), min_size=1, max_size=DEVICES, unique=True)
-packets = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 8)), max_size=4)
+packets = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 40)), max_size=4)
 
 
-@given(maps, st.lists(st.tuples(packets, st.integers(0, 5)), min_size=1, max_size=12))
+@given(maps, st.lists(st.tuples(packets, st.integers(0, 40)), min_size=1, max_size=12))
 def test_the_bus_holds_what_came_first_and_silence_where_nothing_came(
     channel_map: list[int], rounds: list[tuple[list[tuple[int, int]], int]]
 ) -> None:
     row = sink(channel_map)
     bus = np.full((DEVICES, BUS_FRAMES), STALE, np.int32)
-    marks = np.zeros(MARKS_FRAMES, np.uint8)
+    marks = np.zeros(MARKS, np.int64)
     book = twin.Bus()
     begin, serial = 1000, 0
     for packets, step in rounds:
         for ahead, frames in packets:
             serial += 1
-            rows = [tuple(range(serial * 100 + 8 * f, serial * 100 + 8 * f + len(channel_map)))
+            rows = [tuple(range(serial * 1000 + 8 * f, serial * 1000 + 8 * f + len(channel_map)))
                     for f in range(frames)]  # fmt: skip
             samples = np.array(rows, np.int32).ravel()
             expected = book.place(begin + ahead, rows)
@@ -62,7 +63,7 @@ def test_the_bus_holds_what_came_first_and_silence_where_nothing_came(
 def test_a_long_stall_leaves_no_old_sound(gap: int) -> None:
     row = sink([2])
     bus = np.full((DEVICES, BUS_FRAMES), STALE, np.int32)
-    marks = np.zeros(MARKS_FRAMES, np.uint8)
+    marks = np.zeros(MARKS, np.int64)
     playout.place(bus, marks, row, np.array([7, 8], np.int32), 1010, 0)
     assert playout.finalise(bus, marks, row, 1000, 1000 + gap) == gap - 2
     assert not marks.any()
@@ -79,6 +80,27 @@ def test_silence_reaches_exactly_its_frames(first: int, frames: int) -> None:
     slots = {frame % BUS_FRAMES for frame in range(first, first + frames)}
     assert [slot for slot in range(BUS_FRAMES) if bus[1, slot] == 0] == sorted(slots)
     assert (bus[0] == STALE).all()
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(0, MARKS_FRAMES),
+    st.lists(st.integers(0, 10**6), max_size=8),
+)
+def test_marks_are_a_set_of_frames(first: int, frames: int, others: list[int]) -> None:
+    marks = np.zeros(MARKS, np.int64)
+    for other in others:
+        playout.set_marks(marks, other, 1)
+    book = {other % MARKS_FRAMES for other in others}
+    wanted = {frame % MARKS_FRAMES for frame in range(first, first + frames)}
+    assert playout.count_present(marks, first, frames) == len(book & wanted)
+    playout.set_marks(marks, first, frames)
+    marked = {frame for frame in range(MARKS_FRAMES) if playout.is_marked(marks, frame)}
+    assert marked == book | wanted
+    playout.clear_marks(marks, first, frames)
+    marked = {frame for frame in range(MARKS_FRAMES) if playout.is_marked(marks, frame)}
+    assert marked == book - wanted
+    assert (marks >= 0).all()
 
 
 legs = st.lists(

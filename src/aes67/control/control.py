@@ -17,7 +17,7 @@ from typing import Any
 from aes67.config.model import Config
 from aes67.control import fetch, files, logs
 from aes67.control.discovery import Discovery
-from aes67.control.flags import flags, minimum_time_ms
+from aes67.control.flags import flags, leg_missing, minimum_time_ms
 from aes67.control.network_view import network_view, network_warnings
 from aes67.control.script import StatusScript
 from aes67.control.snapshot import contract_clock, contract_ptp, sink_view, source_view
@@ -180,7 +180,9 @@ class Control:
         snapshot = self.link.snapshot() or {}
         counters = snapshot.get("sinks", {}).get(number)
         now_ns = snapshot.get("clock", {}).get("media_now_ns", 0)
-        found = flags(counters, self._read_at.get(number), now_ns)
+        legs, wanted = snapshot.get("legs", {}).get(number, []), self.node.plan.legs.get(number, ())
+        missing = leg_missing(legs, len(wanted), self.node.state.rate)
+        found = flags(counters, self._read_at.get(number), now_ns, missing)
         if counters:
             self._read_at[number] = counters
         least = minimum_time_ms(counters, self.node.state.rate)
@@ -200,10 +202,14 @@ class Control:
         snapshot = self.link.snapshot() or {}
         counters = snapshot.get("sinks", {})
         now_ns = snapshot.get("clock", {}).get("media_now_ns", 0)
+        legs = snapshot.get("legs", {})
         return [
-            sink_view(self.node, key, counters.get(key), self._before(key, counters), now_ns)
+            sink_view(
+                self.node, key, counters.get(key), self._before(key, counters), now_ns,
+                legs.get(key, ()),
+            )
             for key in self.node.sinks
-        ]
+        ]  # fmt: skip
 
     def clock_view(self) -> dict[str, Any]:
         """The engine's clock snapshot; without an engine, only that there is none."""

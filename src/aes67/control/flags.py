@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 RECENT_NS = 100_000_000
 """A packet this young counts as being received, even for a reader who came a moment ago."""
@@ -19,17 +20,19 @@ GROWING = {
 }
 """Flag, in the contract's order: the counter whose growth since the last read sets it.
 
-`some_muted` says that one of two legs is missing while the other is heard, which is no event here:
-legs are merged sample by sample.
+`some_muted` is set by `leg_missing`.
 """
 
 NO_FLAGS = dict.fromkeys(GROWING, False)
 
 
 def flags(
-    counters: Mapping[str, int] | None, before: Mapping[str, int] | None, media_now_ns: int
+    counters: Mapping[str, int] | None,
+    before: Mapping[str, int] | None,
+    media_now_ns: int,
+    missing: bool = False,
 ) -> dict[str, bool]:
-    """Flags of a sink from its counters now and at the last read.
+    """Flags of a sink from its counters now and at the last read; `missing`: see `leg_missing`.
 
     Without counters (no engine yet) nothing is received and all is muted. Counters of another
     identity, or of an engine started since, are compared with zero.
@@ -49,7 +52,21 @@ def flags(
     silent = bool(counters["muted"])
     grown["muted"] |= silent
     grown["all_muted"] |= silent
+    grown["some_muted"] = missing and not silent
     return grown
+
+
+def leg_missing(legs: Sequence[Mapping[str, Any]], wanted: int, rate: int) -> bool:
+    """Whether one of two legs (ST 2022-7) is silent while the other is heard.
+
+    Args:
+        legs: counters of the legs.
+        wanted: how many the sink is to be received by.
+    """
+    if wanted < 2 or len(legs) < wanted:
+        return False
+    newest = [int(each["last_frame"]) if each["ssrc"] >= 0 else 0 for each in legs[:wanted]]
+    return max(newest) - min(newest) > rate * RECENT_NS // 10**9
 
 
 def _base(before: Mapping[str, int], now: Mapping[str, int], name: str) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aes67.control.flags import flags
+from aes67.control.flags import flags, leg_missing
 from aes67.session.checks import NO_GRANDMASTER
 from aes67.session.contract import sink_object, source_object
 from aes67.session.describe import Clock
 from aes67.session.node import Node
+from aes67.session.rows import SinkLeg
 
 CONTRACT_STATUS = {"unlocked": "unlocked", "locking": "locking", "locked": "locked"}
 """Clock states as the contract names them; holdover, where the master is silent, is `unlocked`."""
@@ -48,8 +49,10 @@ def sink_view(
     counters: Mapping[str, Any] | None,
     before: Mapping[str, int] | None,
     media_now_ns: int,
+    legs: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """A sink with its stream, flags, timing and counters; `before`: counters of a moment ago."""
+    """A sink with its stream, flags, timing, counters and legs; `before`: counters of a moment ago.
+    """
     sink = node.sink(number)
     stream = node.plan.streams.get(number)
     view = sink_object(sink) | {"timing": sink.timing, "framing": sink.framing, "timing_reason": ""}
@@ -67,8 +70,45 @@ def sink_view(
             "frames_per_packet": stream.frames_per_packet,
         }
     notes = node.plan.sink_notes.get(number, ())
+    ways = node.plan.legs.get(number, ())
+    missing = leg_missing(legs, len(ways), node.state.rate)
     return view | {
         "note": "; ".join(notes),
-        "flags": flags(counters, before, media_now_ns),
+        "flags": flags(counters, before, media_now_ns, missing),
         "counters": dict(counters or {}),
+        "legs": [
+            leg_view(interface, leg, legs[index] if index < len(legs) else {}, node.state.rate)
+            for index, (interface, leg) in enumerate(ways)
+        ],
+    }
+
+
+LEG_COUNTS = (
+    "packets", "lost", "late", "early", "duplicate", "reordered",
+    "wrong_ssrc", "wrong_payload_type", "wrong_source", "wrong_length",
+)  # fmt: skip
+
+
+def leg_view(
+    interface: str, leg: SinkLeg, counters: Mapping[str, Any], rate: int
+) -> dict[str, Any]:
+    """What came by one way: counts, times in microseconds, pauses between packets by length."""
+
+    def microseconds(frames: float) -> float:
+        return round(frames * 1e6 / rate, 1)
+
+    heard = bool(counters) and counters["ssrc"] >= 0
+    least = int(counters["margin_min_frames"]) if heard else 0
+    return {
+        "interface": interface,
+        "address": leg.address,
+        "port": leg.port,
+        "source": leg.source,
+        "ssrc": int(counters["ssrc"]) if heard else None,
+        **{name: int(counters.get(name, 0)) for name in LEG_COUNTS},
+        "margin_us": microseconds(counters["margin_frames"]) if heard else None,
+        "margin_min_us": microseconds(least) if heard and least < 2**62 else None,
+        "jitter_us": microseconds(counters["jitter_q4"] / 16) if heard else None,
+        "gap_max_us": microseconds(counters["gap_max_frames"]) if heard else None,
+        "gaps": [int(each) for each in counters["gaps"]] if heard else [],
     }

@@ -26,6 +26,7 @@ from aes67.engine.alsa import AlsaServer, Hooks
 from aes67.engine.engine import Engine
 from aes67.engine.footprint import trim
 from aes67.engine.link import LinkServer
+from aes67.engine.network import NetworkKeeper
 from aes67.engine.timekeeper import Timekeeper
 from aes67.net.heartbeat import Heartbeat
 from aes67.shm.layout import CLOCK
@@ -178,20 +179,29 @@ class _Parts:
         )
         self._alsa = AlsaServer(engine, hooks)
         self._link = LinkServer(engine, self._timekeeper, self._alsa)
+        self._keeper = NetworkKeeper(
+            engine, self._link.reapply, self._timekeeper.link_back, self._network_changed
+        )
 
     def listen(self, directory: Path, group: str) -> None:
         """Open both sockets; OSError when one cannot be."""
         self._link.start(directory / "engine.sock")
         self._alsa.start(directory / "alsa.sock", mode=0o660 if group else 0o600, group=group)
+        self._keeper.start()
 
     async def close(self) -> None:
         """Control first, so that it sees an engine that leaves and not PCMs that go one by one."""
+        self._keeper.close()
         await self._link.close()
         await self._alsa.close()
         await self._timekeeper.close()
 
+    def _network_changed(self) -> None:
+        self._link.network_changed(self._keeper.snapshot())
+
     def _snapshot_changed(self, snapshot: dict[str, Any]) -> None:
         self._link.snapshot_changed(snapshot)
+        self._network_changed()
         self._alsa.clock_changed()
 
 

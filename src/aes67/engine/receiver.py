@@ -19,7 +19,7 @@ from aes67.media.demux import EMPTY, find
 from aes67.media.depacketize import DROPPED, Arrival, accept
 from aes67.media.meters import UNITY, amplify, peak_of
 from aes67.media.pcm import sample_bytes, unpack
-from aes67.media.playout import count_present, finalise, place, silence
+from aes67.media.playout import MARK_BITS, count_present, finalise, is_marked, place, silence
 from aes67.media.rtp import Packet, parse_header
 from aes67.shm.layout import CACHE_LINE, CODEC_AM824_AES3, MAX_LEGS, MAX_SINKS
 
@@ -97,30 +97,37 @@ def take(tick: Tick, bank: int, bus: Any, k: int, i: int, now: Arrival) -> None:
         counters = tick.telemetry.sinks[s]
         if wanted != 0 and wanted != sender:
             counters["wrong_source"] += 1
+            tick.telemetry.legs[leg]["wrong_source"] += 1
         elif not packet.valid:
             counters["malformed"] += 1
         else:
-            deliver(tick, bank, bus, s, i, packet, now)
+            deliver(tick, bank, bus, leg, i, packet, now)
         leg = receiving.chain[bank, leg]
 
 
 @inner
-def deliver(tick: Tick, bank: int, bus: Any, s: int, i: int, packet: Packet, now: Arrival) -> None:
+def deliver(
+    tick: Tick, bank: int, bus: Any, leg: int, i: int, packet: Packet, now: Arrival
+) -> None:
     """A whole packet to one sink: judge it, and write its frames where their time is."""
     receiving = tick.receiving
+    s = leg // MAX_LEGS
     row = receiving.rows[bank, s]
     counters = tick.telemetry.sinks[s]
-    first = accept(row, receiving.state[s], counters, receiving.history[s], packet, now)
+    way = tick.telemetry.legs[leg]
+    first = accept(row, receiving.state[s], counters, way, receiving.history[s], packet, now)
     if first == DROPPED:
         return
     codec = row["codec"]
     count = packet.size // sample_bytes(codec)
     frames = count // row["channels"]
-    marks = receiving.marks[s, : tick.common.banks[bank]["marks_frames"]]
+    marks = receiving.marks[s, : tick.common.banks[bank]["marks_frames"] // MARK_BITS]
     present = count_present(marks, first, frames)
-    counters["duplicate"] += present
-    if present == frames:
-        return
+    if present > 0:
+        counters["duplicate"] += present
+        if present == frames:
+            way["duplicate"] += 1
+            return
     fetch_bus(bus, row, first, frames)
     samples = receiving.samples[:count]
     words = receiving.words[i, packet.start :]
@@ -135,9 +142,6 @@ def deliver(tick: Tick, bank: int, bus: Any, s: int, i: int, packet: Packet, now
     place(bus, marks, row, samples, first, present)
     counters["packets"] += 1
     counters["bytes"] += packet.size
-    margin = first - now.frame
-    counters["margin_frames"] = margin
-    counters["margin_min_frames"] = min(counters["margin_min_frames"], margin)
 
 
 @inner
@@ -165,13 +169,13 @@ def finalise_all(tick: Tick, bank: int, bus: Any, end: int) -> None:
         return
     receiving = tick.receiving
     facts = tick.common.banks[bank]
-    marks_frames = facts["marks_frames"]
+    words = facts["marks_frames"] // MARK_BITS
     for s in range(MAX_SINKS):
         row = receiving.rows[bank, s]
         if not row["enabled"]:
             continue
-        marks = receiving.marks[s, :marks_frames]
-        newest_came = marks[(end - 1) & (marks_frames - 1)]
+        marks = receiving.marks[s, :words]
+        newest_came = is_marked(marks, end - 1)
         counters = tick.telemetry.sinks[s]
         counters["silent_frames"] += finalise(bus, marks, row, begin, end)
         counters["muted"] = 0 if newest_came else 1

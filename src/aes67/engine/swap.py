@@ -5,7 +5,8 @@ from __future__ import annotations
 from aes67.engine.wiring import BANKS, DONE, Tick
 from aes67.jit import inner
 from aes67.media.depacketize import unlatch
-from aes67.shm.layout import MAX_DEVICE_CHANNELS, MAX_SINKS, MAX_SOURCES
+from aes67.media.playout import MARK_BITS
+from aes67.shm.layout import MAX_DEVICE_CHANNELS, MAX_LEGS, MAX_SINKS, MAX_SOURCES
 
 NONE_YET = (1 << 63) - 1
 
@@ -47,12 +48,17 @@ def take_sink(tick: Tick, bank: int, s: int) -> None:
     if state["identity"] != row["identity"]:
         receiving.state[s] = receiving.blank[0]
         tick.telemetry.sinks[s] = receiving.blank_counters[0]
-        receiving.marks[s, : tick.common.banks[bank]["marks_frames"]] = 0
+        receiving.marks[s, : tick.common.banks[bank]["marks_frames"] // MARK_BITS] = 0
         state["identity"] = row["identity"]
         state["candidate"] = -1
         counters["identity"] = row["identity"]
         counters["ssrc"] = -1
-        counters["margin_min_frames"] = NONE_YET
+        for leg in range(s * MAX_LEGS, (s + 1) * MAX_LEGS):
+            way = tick.telemetry.legs[leg]
+            tick.telemetry.legs[leg] = receiving.blank_leg[0]
+            way["identity"] = row["identity"]
+            way["ssrc"] = -1
+            way["margin_min_frames"] = NONE_YET
         unlatch(row, state, counters)
     elif counters["latched"] == 0 or state["latched_before"] == 0:
         unlatch(row, state, counters)
@@ -68,10 +74,12 @@ def forget_time(tick: Tick, bank: int) -> None:
     facts = tick.common.banks[bank]
     for s in range(MAX_SINKS):
         if receiving.rows[bank, s]["enabled"]:
-            receiving.marks[s, : facts["marks_frames"]] = 0
+            receiving.marks[s, : facts["marks_frames"] // MARK_BITS] = 0
         receiving.state[s]["known"] = 0
         receiving.state[s]["candidate"] = -1
         tick.telemetry.sinks[s]["ssrc"] = -1
+        for leg in range(s * MAX_LEGS, (s + 1) * MAX_LEGS):
+            tick.telemetry.legs[leg]["ssrc"] = -1
         unlatch(receiving.rows[bank, s], receiving.state[s], tick.telemetry.sinks[s])
     for device in range(MAX_DEVICE_CHANNELS):
         if receiving.dirty_until[device]:

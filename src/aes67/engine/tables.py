@@ -23,7 +23,6 @@ from aes67.shm.layout import (
     SOURCE_ROW,
     TIMING_ASYNC,
     TIMING_DIRECT,
-    bus_reach_frames,
     early_limit_frames,
 )
 from aes67.wire.payload import BLOCK_FRAMES, MAX_PAYLOAD_BYTES, channel_status
@@ -151,7 +150,7 @@ def fill_bank(
 
 def marks_frames_for(rate: int) -> int:
     """Ring of marks: all a packet can reach after a stall, a power of two."""
-    reach = early_limit_frames(rate) + rate // _STALL_SHARE + bus_reach_frames(rate) // 100
+    reach = early_limit_frames(rate) + rate // _STALL_SHARE + rate // _PACKET_SHARE
     return 1 << (reach - 1).bit_length()
 
 

@@ -23,8 +23,10 @@ from aes67.engine.mmsg import (
 from aes67.media.demux import EMPTY, TABLE_SIZE
 from aes67.media.depacketize import HISTORY_PACKETS
 from aes67.media.pcm import SLACK_WORDS
+from aes67.media.playout import MARK_BITS
 from aes67.media.state import PCM_STATE, SINK_STATE, SOURCE_STATE
 from aes67.shm.layout import (
+    LEG_COUNTERS,
     MAX_DEVICE_CHANNELS,
     MAX_LEGS,
     MAX_PCMS,
@@ -194,7 +196,8 @@ RECEIVING = _part(
     ("samples", "<i4", (SAMPLES,)),
     ("dirty_until", "<i8", (MAX_DEVICE_CHANNELS,)),
     ("owned", "u1", (BANKS, MAX_DEVICE_CHANNELS)),
-    ("marks", "u1", (MAX_SINKS, MARKS_FRAMES_MAX)),
+    ("blank_leg", LEG_COUNTERS.dtype, (1,)),
+    ("marks", "<i8", (MAX_SINKS, MARKS_FRAMES_MAX // MARK_BITS)),
 )
 """Sinks. `dirty_until`: a channel without an owner is zeroed as time passes up to this frame, 0: it
 is clean; `owned`: 1 when a sink writes the channel."""

@@ -2,6 +2,8 @@
 
 No sample is touched here. `accept` is asked once a packet and answers with a frame or DROPPED; the
 order of its questions is the order of the counters: payload type, length, sender, sequence, time.
+What is counted of a stream is what its listeners hear of it; what is counted of a leg is what came
+that way, whether the other leg (ST 2022-7) made good for it or not.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from aes67.media.pcm import sample_bytes
 from aes67.media.rtp import Packet, sequence_step
 from aes67.media.state import Record
 from aes67.media.words import MASK32, signed32, unwrapped32
-from aes67.shm.layout import TIMING_DIRECT
+from aes67.shm.layout import GAP_BINS, TIMING_DIRECT
 
 History = npt.NDArray[np.uint8]
 
@@ -25,6 +27,8 @@ HISTORY_PACKETS = 1024
 """Sequence numbers a sink remembers: a late one is told from a second copy. A power of two."""
 TAKE_OVER_NS = 50_000_000
 """Another sender, or another offset, must have lasted this long before it is followed."""
+GAP_SHARE = 8000
+"""The shortest bin of times between packets: 1/8000 s."""
 LATCH_PACKETS = 4
 """Packets that must agree before the first latch."""
 LATCH_TOLERANCE = 200
@@ -48,31 +52,41 @@ def accept(
     row: Record,
     state: Record,
     counters: Record,
+    leg: Record,
     history: History,
     packet: Packet,
     now: Arrival,
 ) -> int:
-    """The bus frame of the packet's first frame, or DROPPED (counted)."""
+    """The bus frame of the packet's first frame, or DROPPED (counted of sink and leg)."""
     if packet.payload_type != row["payload_type"]:
         counters["wrong_payload_type"] += 1
+        leg["wrong_payload_type"] += 1
         return DROPPED
     frame_bytes = row["channels"] * sample_bytes(row["codec"])
     frames = packet.size // frame_bytes
     if frames == 0 or packet.size % frame_bytes != 0:
         counters["wrong_length"] += 1
+        leg["wrong_length"] += 1
         return DROPPED
     if not is_sender(row, state, counters, packet.ssrc, now.media_ns):
+        leg["wrong_ssrc"] += 1
         return DROPPED
+    follow_leg(leg, packet, now)
     if follow_sequence(state, counters, history, packet, frames):
-        follow_arrival(state, counters, packet, now)
+        counters["last_arrival_media_ns"] = now.media_ns
     first = due_frame(row, state, counters, packet.timestamp, frames, now)
     if first == DROPPED:
         return DROPPED
+    margin = first - now.frame
+    leg["margin_frames"] = margin
+    leg["margin_min_frames"] = min(leg["margin_min_frames"], margin)
     if first < now.bus_done:
         counters["late"] += 1
+        leg["late"] += 1
         return DROPPED
     if first + frames > now.frame + now.early_limit:
         counters["early"] += 1
+        leg["early"] += 1
         return DROPPED
     return first
 
@@ -119,7 +133,7 @@ def follow_sequence(
     What lies before the first packet, or before a jump, counts as having come.
     """
     if not state["known"]:
-        state["known"] = 2
+        state["known"] = 1
         history[:] = 1
         step = 1
     else:
@@ -149,15 +163,41 @@ def follow_sequence(
 
 
 @kernel
-def follow_arrival(state: Record, counters: Record, packet: Packet, now: Arrival) -> None:
-    """Interarrival jitter (RFC 3550, 6.4.1 and A.8) in 1/16 frame."""
+def follow_leg(leg: Record, packet: Packet, now: Arrival) -> None:
+    """What came on one leg: how many, how many should have, jitter, times between packets.
+
+    Interarrival jitter is RFC 3550's (6.4.1 and A.8) in 1/16 frame, loss that of A.3: `expected`
+    less `packets`. Arrival is when the tick collected the packet.
+    """
+    leg["packets"] += 1
     transit = (now.frame - packet.timestamp) & MASK32
-    if state["known"] == 1:
-        change = abs(signed32(transit - state["transit"]))
-        counters["jitter_q4"] += change - ((counters["jitter_q4"] + 8) >> 4)
-    state["known"] = 1
-    state["transit"] = transit
-    counters["last_arrival_media_ns"] = now.media_ns
+    if leg["ssrc"] != packet.ssrc:
+        leg["ssrc"] = packet.ssrc
+        leg["expected"] += 1
+    else:
+        step = sequence_step(packet.sequence, leg["last_sequence"])
+        if -HISTORY_PACKETS < step <= 0:
+            leg["reordered"] += 1 if step < 0 else 0
+            return
+        leg["expected"] += step if 0 < step < HISTORY_PACKETS else 1
+        change = abs(signed32(transit - leg["transit"]))
+        leg["jitter_q4"] += change - ((leg["jitter_q4"] + 8) >> 4)
+        gap = now.frame - leg["last_frame"]
+        leg["gap_max_frames"] = max(leg["gap_max_frames"], gap)
+        leg["gaps"][gap_bin(gap, now.rate // GAP_SHARE)] += 1
+    leg["last_sequence"] = packet.sequence
+    leg["last_frame"] = now.frame
+    leg["transit"] = transit
+
+
+@kernel
+def gap_bin(gap: int, unit: int) -> int:
+    """The bin of a time between packets: 0 below `unit` frames, then one for each doubling."""
+    found = 0
+    while gap >= unit and found < GAP_BINS - 1:
+        unit <<= 1
+        found += 1
+    return found
 
 
 @kernel

@@ -1,8 +1,9 @@
 """The capture bus: packets written where their time is, and time passing over it.
 
-Marks say which frames of a sink came; one byte a frame in a ring of its own, shorter than the bus.
-A mark is set by the first copy, so that a second one (ST 2022-7 leg, duplication) costs nothing and
-is counted, and cleared when its frame becomes final.
+Marks say which frames of a sink came; one bit a frame in a ring of its own, shorter than the bus. A
+mark is set by the first copy, so that a second one (ST 2022-7 leg, duplication) costs nothing and
+is counted, and cleared when its frame becomes final. A packet's frames lie in two or three words,
+so looking at them costs next to nothing.
 """
 
 from __future__ import annotations
@@ -16,39 +17,69 @@ from aes67.media.state import Record
 
 Bus = npt.NDArray[np.int32]
 """[device channels][frames], frames a power of two"""
-Marks = npt.NDArray[np.uint8]
-"""[frames] of one sink, a power of two"""
+Marks = npt.NDArray[np.int64]
+"""[frames / MARK_BITS] of one sink, a power of two; bit i of word w is frame w * MARK_BITS + i"""
+
+MARK_BITS = 32
+"""Frames in a word of marks: half of it, so that a word is never negative."""
 
 
 @kernel
-def count_ones(marks: Marks) -> int:
-    """How many of these marks are set."""
+def bits(first: int, frames: int) -> int:
+    """The bits of a word from frame `first` on, at most `frames` of them."""
+    low = first & (MARK_BITS - 1)
+    return ((1 << min(frames, MARK_BITS - low)) - 1) << low
+
+
+@kernel
+def count_ones(word: int) -> int:
+    """How many bits are set."""
     found = 0
-    for f in range(marks.shape[0]):
-        found += int(marks[f])
+    while word != 0:
+        word &= word - 1
+        found += 1
     return found
+
+
+@kernel
+def is_marked(marks: Marks, frame: int) -> bool:
+    """Whether a frame has come."""
+    word = marks[(frame // MARK_BITS) & (marks.shape[0] - 1)]
+    return bool((word >> (frame & (MARK_BITS - 1))) & 1)
 
 
 @kernel
 def count_present(marks: Marks, first: int, frames: int) -> int:
     """How many of the frames from `first` on have come already; at most one ring of them."""
-    slot = first & (marks.shape[0] - 1)
-    before_wrap = min(frames, marks.shape[0] - slot)
+    end = first + frames
     present = 0
-    for mark in marks[slot : slot + before_wrap]:
-        present += int(mark)
-    for mark in marks[: frames - before_wrap]:
-        present += int(mark)
+    while first < end:
+        mask = bits(first, end - first)
+        found = int(marks[(first // MARK_BITS) & (marks.shape[0] - 1)]) & mask
+        if found == mask:
+            present += min(end - first, MARK_BITS - (first & (MARK_BITS - 1)))
+        elif found != 0:
+            present += count_ones(found)
+        first = (first // MARK_BITS + 1) * MARK_BITS
     return present
 
 
 @kernel
-def set_marks(marks: Marks, first: int, frames: int, mark: int) -> None:
-    """Mark frames as come (1) or clear them (0); at most one ring of them."""
-    slot = first & (marks.shape[0] - 1)
-    before_wrap = min(frames, marks.shape[0] - slot)
-    marks[slot : slot + before_wrap] = mark
-    marks[: frames - before_wrap] = mark
+def set_marks(marks: Marks, first: int, frames: int) -> None:
+    """Mark frames as come; at most one ring of them."""
+    end = first + frames
+    while first < end:
+        marks[(first // MARK_BITS) & (marks.shape[0] - 1)] |= bits(first, end - first)
+        first = (first // MARK_BITS + 1) * MARK_BITS
+
+
+@kernel
+def clear_marks(marks: Marks, first: int, frames: int) -> None:
+    """Clear the marks of frames; at most one ring of them."""
+    end = first + frames
+    while first < end:
+        marks[(first // MARK_BITS) & (marks.shape[0] - 1)] &= ~bits(first, end - first)
+        first = (first // MARK_BITS + 1) * MARK_BITS
 
 
 @kernel
@@ -83,14 +114,13 @@ def place(bus: Bus, marks: Marks, row: Record, samples: Samples, first: int, pre
     """
     channels = row["channels"]
     frames = samples.shape[0] // channels
-    mask = marks.shape[0] - 1
     if present == 0:
         spread(bus, row, samples, first)
     else:
         for f in range(frames):
-            if not marks[(first + f) & mask]:
+            if not is_marked(marks, first + f):
                 spread(bus, row, samples[f * channels : (f + 1) * channels], first + f)
-    set_marks(marks, first, frames, 1)
+    set_marks(marks, first, frames)
 
 
 @kernel
@@ -120,7 +150,7 @@ def finalise(bus: Bus, marks: Marks, row: Record, begin: int, end: int) -> int:
     Nothing can be marked further than the marks' ring from `begin`: beyond it all is missing, and
     of that at most one bus length is walked.
     """
-    marked_end = min(end, begin + marks.shape[0])
+    marked_end = min(end, begin + marks.shape[0] * MARK_BITS)
     missing = walk(bus, marks, row, begin, marked_end)
     if marked_end < end:
         start = max(marked_end, end - bus.shape[1])
@@ -132,7 +162,6 @@ def finalise(bus: Bus, marks: Marks, row: Record, begin: int, end: int) -> int:
 @kernel
 def walk(bus: Bus, marks: Marks, row: Record, begin: int, end: int) -> int:
     """`finalise` for frames that may be marked: at most one ring of marks."""
-    mask = marks.shape[0] - 1
     frames = end - begin
     present = count_present(marks, begin, frames)
     if present == 0:
@@ -140,7 +169,7 @@ def walk(bus: Bus, marks: Marks, row: Record, begin: int, end: int) -> int:
         return frames
     if present < frames:
         for f in range(begin, end):
-            if not marks[f & mask]:
+            if not is_marked(marks, f):
                 silence_sink(bus, row, f, 1)
-    set_marks(marks, begin, frames, 0)
+    clear_marks(marks, begin, frames)
     return frames - present

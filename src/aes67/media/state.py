@@ -22,12 +22,11 @@ SOURCE_STATE = _integers(
 
 SINK_STATE = _integers(
     "identity",
-    "known",  # 1: last_sequence, last_timestamp, transit are those of `ssrc`
+    "known",  # 1: last_sequence, last_timestamp are those of `ssrc`
     "last_heard_ns",  # media time of the newest packet of the accepted sender
     "candidate",  # another SSRC that sends, -1: none
     "candidate_since_ns",
     "last_timestamp",
-    "transit",  # arrival - timestamp of the newest packet, modulo 2^32
     "latched_before",  # 1: the next latch is a slip
     "trial",  # offset under trial
     "trial_packets",  # that agree on it, 0: none

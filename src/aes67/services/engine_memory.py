@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from aes67.errors import WireError
+from aes67.services.leg_counters import legs_of, summary
 from aes67.shm.layout import (
     CLOCK,
     CLOCK_MAGIC,
@@ -27,7 +28,9 @@ _MEDIA_FIELDS = (
     "raw_ns", "media_ns", "rate_q40", "epoch", "state", "uncertainty_ns", "session_epoch",
 )
 _MONO_FIELDS = ("mono_ns", "mono_raw_ns", "tick_ns", "late_max_ns")
-_ROW_KEYS = {"sources": "identity", "sinks": "identity", "pcms": "stream_id"}
+_ROW_KEYS = {
+    "sources": "identity", "sinks": "identity", "pcms": "stream_id", "legs": "identity",
+}  # fmt: skip
 
 
 class EngineMemory:
@@ -77,7 +80,8 @@ class EngineMemory:
 
     def read(self) -> dict[str, Any]:
         """One snapshot: `clock` and `engine` as a dictionary of integers each; `sources`, `sinks`
-        (by id) and `pcms` (by slot) as dictionaries of such dictionaries, rows in use only.
+        (by id) and `pcms` (by slot) as dictionaries of such dictionaries, rows in use only; `legs`
+        as lists, by sink, of the dictionaries of each leg, with `lost`, and `gaps` as a list.
 
         Names and units are those of `shm.layout`. Each number is whole; numbers of one row may be
         a tick apart. `clock` has two more: `media_now_ns`, and `heartbeat_age_ns`, the time since
@@ -92,6 +96,10 @@ class EngineMemory:
             used = np.flatnonzero(view[key])
             rows = {int(index): _read_row(view, int(index), key) for index in used}
             snapshot[section] = {index: row for index, row in rows.items() if row[key] != 0}
+        legs = snapshot["legs"]
+        snapshot["legs"] = {number: legs_of(number, legs) for number in snapshot["sinks"]}
+        for number, row in snapshot["sinks"].items():
+            row |= summary(snapshot["legs"][number])
         return snapshot
 
     def _read_clock(self) -> dict[str, int]:
@@ -127,7 +135,7 @@ def _check(region: Region, size: int) -> None:
         raise WireError(f"shared memory has {region.size} bytes, not {size}")
 
 
-def _read_row(view: np.ndarray[Any, Any], index: int, key: str) -> dict[str, int]:
+def _read_row(view: np.ndarray[Any, Any], index: int, key: str) -> dict[str, Any]:
     """A row that belongs to one stream from its first to its last number."""
     for _ in range(ROW_TRIES):
         before = int(view[index][key])
@@ -137,7 +145,7 @@ def _read_row(view: np.ndarray[Any, Any], index: int, key: str) -> dict[str, int
     return row
 
 
-def _as_dict(record: Any) -> dict[str, int]:
+def _as_dict(record: Any) -> dict[str, Any]:
     values = record.tolist()
     return {
         name: value

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import gcd
 from typing import Any
 
+from aes67.config.clock import profiles
 from aes67.config.model import Config
 from aes67.errors import Refused
 from aes67.session import identity, rows
@@ -61,7 +62,9 @@ class State:
 class Plan:
     """What the engine gets (`message` without its serial, and `tables`), and what to say of it.
 
-    `source_notes` and `sink_notes` are sentences by id; `streams` the descriptions as read.
+    `source_notes` and `sink_notes` are sentences by id; `streams` the descriptions as read; `legs`
+    what each sink is received by, (interface, where it is sent, by whom only); `destinations` where
+    each source is sent to, while it is.
     """
 
     message: dict[str, Any]
@@ -69,6 +72,8 @@ class Plan:
     source_notes: Mapping[int, tuple[str, ...]]
     sink_notes: Mapping[int, tuple[str, ...]]
     streams: Mapping[int, SinkStream]
+    legs: Mapping[int, tuple[tuple[str, SinkLeg], ...]] = field(default_factory=dict)
+    destinations: Mapping[int, str] = field(default_factory=dict)
 
 
 def plan(state: State) -> Plan:
@@ -106,6 +111,13 @@ def plan(state: State) -> Plan:
         source_notes={key: _source_notes(key, sources) for key in sources},
         sink_notes=notes,
         streams=streams,
+        legs={
+            key: tuple((sockets.rows[leg.socket][0], leg) for leg in each.legs)
+            for key, each in sinks.items()
+        },
+        destinations={
+            key: each.legs[0].address for key, each in sources.items() if each.enabled
+        },
     )
 
 
@@ -182,6 +194,10 @@ def _clock(config: Config) -> dict[str, Any]:
         "announce_interval": config.ptp_announce_interval,
         "allowed_masters": [each for each in config.ptp_allowed_masters.split(",") if each],
         "asymmetry_ns": config.ptp_asymmetry_ns,
+        "ports": [
+            {"interface": interface, "profile": profile.name}
+            for interface, profile in zip(config.interfaces[:2], profiles(config), strict=False)
+        ],
     }
 
 

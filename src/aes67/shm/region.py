@@ -87,7 +87,7 @@ def attach(fd: int, *, writable: bool = False) -> Region:
 
 
 def telemetry_views(region: Region) -> dict[str, np.ndarray[Any, Any]]:
-    """The telemetry sections by name: `engine` (1 record), `sources`, `sinks`, `pcms`."""
+    """The telemetry sections by name: `engine` (1 record), `sources`, `sinks`, `pcms`, `legs`."""
     offsets = telemetry_offsets()
     return {
         name: region.view(struct, offsets[name], count)
