@@ -39,7 +39,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "jit", "wire", "shm", "clock", "ptp", "media", "net"},
         {"numpy", "numba", "llvmlite"},
     ),
-    "config": ({"errors"}, {"pydantic"}),
+    "config": ({"errors", "ptp"}, {"pydantic"}),
     "session": ({"errors", "wire", "config", "shm"}, {"pydantic", "numpy"}),
     "discovery": ({"errors", "wire", "session"}, set()),
     "services": (ABOVE_ENGINE | {"streamer"}, {"numpy", "zeroconf"}),
@@ -51,7 +51,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "alsa": ({"errors"}, set()),
     "cli": ({"errors", "session", "alsa", "client"}, set()),
     "aes67_api": (
-        {"errors", "config", "session", "services", "control", "streamer", "wire"},
+        {"errors", "config", "session", "services", "control", "shm", "streamer", "wire"},
         {"fastapi", "starlette", "uvicorn", "pydantic", "prometheus_client"},
     ),
 }

@@ -53,8 +53,9 @@ def test_a_source_and_a_sink_become_rows_and_a_message() -> None:
         "memberships": [{"interface": "eth0", "group": "239.5.0.1", "source": None}],
         "clock": {
             "mode": "ptp-slave", "interface": "eth0", "domain": 0, "dscp": 46, "priority1": 250,
-            "priority2": 128, "sync_interval": -3, "announce_interval": 1,
+            "priority2": 128, "sync_interval": None, "announce_interval": None,
             "allowed_masters": [], "asymmetry_ns": 0,
+            "ports": [{"interface": "eth0", "profile": "aes67"}],
         },
     }  # fmt: skip
     row = sources[3]

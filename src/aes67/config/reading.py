@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from aes67.config.clock import domain_of, objections
 from aes67.config.model import (
     CONTRACT_KEYS,
     FILE_ONLY,
@@ -46,6 +47,7 @@ def from_text(text: str | bytes) -> Reading:
     tree = parse(text)
     values = _typed(tree)
     warnings = [f"unknown key {key!r} is kept but has no effect" for key in tree if key not in KEYS]
+    values.setdefault("ptp_domain", domain_of(values))
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -55,6 +57,11 @@ def from_text(text: str | bytes) -> Reading:
             values[key] = repaired
             warnings.append(f"{key} = {refusal.value!r} is not {refusal.rule}: using {repaired!r}")
         config = Config.model_validate(values)
+    for refusal in objections(config):
+        repaired = _default(refusal.field, values)
+        what = f"{refusal.field} = {refusal.value!r}"
+        warnings.append(f"{what} is not {refusal.rule}: using {repaired!r}")
+        config = config.model_copy(update={refusal.field: repaired})
     if config.max_tic_frame_size < config.tic_frame_size_at_1fs:
         warnings.append(
             f"max_tic_frame_size = {config.max_tic_frame_size} is below "
@@ -83,6 +90,8 @@ def merged(config: Config, tree: Mapping[str, Any]) -> Config:
         if key in PATHS and not same and not config.paths_by_api:
             raise Refused(key, value, "only the configuration file can set it (paths_by_api)")
     values = config.model_dump() | changed
+    if "ptp_domain" not in changed and config.ptp_domain == domain_of(config.model_dump()):
+        values["ptp_domain"] = domain_of(values)
     try:
         new = Config.model_validate(values)
     except ValidationError as error:
@@ -92,7 +101,14 @@ def merged(config: Config, tree: Mapping[str, Any]) -> Config:
         raise Refused("max_tic_frame_size", new.max_tic_frame_size, limit)
     if not new.interfaces:
         raise Refused("interface_name", new.interface_name, "one or two names of interfaces")
+    for refusal in objections(new):
+        raise refusal
     return new
+
+
+def _default(key: str, values: Mapping[str, Any]) -> Any:
+    """What a value becomes that the profile of the clock does not allow."""
+    return domain_of(values) if key == "ptp_domain" else Config.model_fields[key].default
 
 
 def _typed(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,6 +170,8 @@ def _report(config: Config, computed: Computed, keys: tuple[str, ...]) -> dict[s
     values["ip_addr"] = computed.ip_addr
     if "ptp_priority1" in values:
         values["ptp_priority1"] = config.priority1
+        values["ptp_sync_interval"] = config.sync_interval
+        values["ptp_announce_interval"] = config.announce_interval
     return values
 
 

@@ -1,0 +1,87 @@
+"""The rows of the clock that depend on each other: mode, profile of each port, what it allows.
+
+A value the profile does not allow is refused with the profile's rule over HTTP, replaced by the
+profile's default in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from aes67.errors import Refused
+from aes67.ptp.profiles import AES67, GPTP, PROFILES, Profile, refusal
+
+MODES = ("ptp-slave", "ptp", "gptp", "gm", "free", "system")
+MODE_RULE = f"one of {', '.join(MODES)}, phc:/dev/ptpN"
+PROFILE_RULE = f"one of {', '.join(PROFILES)}, or one for each interface separated by a comma"
+WITHOUT_PTP = ("free", "system", "phc:")
+BOUND = (
+    ("ptp_domain", "domain"),
+    ("ptp_sync_interval", "log_sync"),
+    ("ptp_announce_interval", "log_announce"),
+)
+"""Rows, and the attribute of the profile that bounds each."""
+
+
+class ClockRows(Protocol):
+    """The part of the configuration this is about."""
+
+    @property
+    def clock_mode(self) -> str: ...
+    @property
+    def ptp_profile(self) -> str: ...
+    @property
+    def interfaces(self) -> tuple[str, ...]: ...
+
+
+def mode(text: str) -> str:
+    """A clock mode, checked; ValueError if there is none such."""
+    if text not in MODES and not re.fullmatch(r"phc:/dev/[\w./-]{1,64}", text):
+        raise ValueError(MODE_RULE)
+    return text
+
+
+def profile_names(text: str) -> str:
+    """Names of profiles, checked and without blanks; ValueError if there is none such."""
+    names = [each.strip() for each in text.split(",")]
+    if len(names) > 2 or any(name not in PROFILES for name in names):
+        raise ValueError(PROFILE_RULE)
+    return ",".join(names)
+
+
+def profiles(config: ClockRows) -> tuple[Profile, ...]:
+    """The profile of each interface's port: in mode `gptp` always that; one name is for all."""
+    if config.clock_mode == GPTP.name:
+        return (GPTP,) * max(len(config.interfaces), 1)
+    named = [PROFILES[name] for name in config.ptp_profile.split(",")]
+    while len(named) < len(config.interfaces):
+        named.append(named[-1])
+    return tuple(named)
+
+
+def objections(config: ClockRows) -> list[Refused]:
+    """Every value a profile of the configuration does not allow."""
+    if config.clock_mode.startswith(WITHOUT_PTP):
+        return []
+    found: dict[str, Refused] = {}
+    given = len(config.ptp_profile.split(","))
+    if given > max(len(config.interfaces), 1):
+        rule = f"{given} profiles for {len(config.interfaces)} interface"
+        found["ptp_profile"] = Refused("ptp_profile", config.ptp_profile, rule)
+    for key, attribute in BOUND:
+        value = getattr(config, key)
+        for profile in profiles(config):
+            rule = "" if value is None else refusal(profile, attribute, value)
+            if rule:
+                found.setdefault(key, Refused(key, value, rule))
+    return list(found.values())
+
+
+def domain_of(values: Mapping[str, Any]) -> int:
+    """The default domain by the profile in `values` (of rows, possibly unchecked)."""
+    if values.get("clock_mode") == GPTP.name:
+        return GPTP.domain.default
+    name = str(values.get("ptp_profile") or AES67.name).split(",")[0].strip()
+    return PROFILES.get(name, AES67).domain.default
