@@ -1,7 +1,11 @@
 // Shows /api/v1/status once a second. It formats and never computes state: every verdict, flag and
 // reason comes from the service in words.
 
+import { count } from "/format.js";
+import { LAMP as CLOCK_LAMP, showClock } from "/clock.js";
+
 const PERIOD_MS = 1000;
+const PATIENCE_MS = 5000;
 const $ = (id) => document.getElementById(id);
 
 function element(tag, attributes = {}, ...children) {
@@ -12,15 +16,6 @@ function element(tag, attributes = {}, ...children) {
 }
 
 const lamp = (kind) => element("span", { class: `lamp ${kind}`, "aria-hidden": "true" });
-const count = (value) => (value === undefined || value === null ? "–" : Number(value).toLocaleString("en"));
-
-function nanoseconds(value) {
-  if (value === undefined || value === null || Math.abs(value) > 1e15) return "unknown";
-  const size = Math.abs(value);
-  if (size < 1e3) return `${value} ns`;
-  if (size < 1e6) return `${(value / 1e3).toFixed(2)} µs`;
-  return `${(value / 1e6).toFixed(3)} ms`;
-}
 
 function decibels(peak) {
   return peak > 0 ? 20 * Math.log10(peak / 0x7fffff) : -Infinity;
@@ -49,29 +44,8 @@ function table(id, columns, rows, nothing) {
   $(id).replaceChildren(element("thead", {}, head), element("tbody", {}, ...body));
 }
 
-function facts(id, rows) {
-  $(id).replaceChildren(...rows.map(([name, value, wide]) =>
-    element("div", wide ? { class: "wide" } : {}, element("dt", {}, name), element("dd", {}, value))));
-}
-
 function verdict(kind, text) {
   $("verdict").replaceChildren(lamp(kind), " ", element("span", {}, text));
-}
-
-const CLOCK_LAMP = { locked: "good", holdover: "wait", locking: "wait", unlocked: "bad" };
-
-function showClock(clock) {
-  facts("clock", [
-    ["State", element("span", {}, lamp(CLOCK_LAMP[clock.state] ?? "wait"), clock.state ?? "unknown")],
-    ["Mode", clock.mode ?? "–"],
-    ["Grandmaster", clock.gmid || "none"],
-    ["Domain", count(clock.domain)],
-    ["Offset", nanoseconds(clock.offset_ns)],
-    ["Uncertainty (3 σ)", nanoseconds(clock.uncertainty_ns)],
-    ["Rate", clock.rate_ppm === undefined || clock.rate_ppm === null ? "–" : `${Number(clock.rate_ppm).toFixed(3)} ppm`],
-    ["Path delay", nanoseconds(clock.path_delay_ns)],
-    ["Reason", clock.reason ?? "–", true],
-  ]);
 }
 
 function sinkLamp(sink) {
@@ -86,7 +60,7 @@ function show(status) {
   $("notices").replaceChildren(...(engine.warnings ?? []).map((text) => element("li", {}, text)));
   if (!engine.connected) verdict("bad", "engine not running");
   else verdict(CLOCK_LAMP[clock.state] ?? "wait", `clock ${clock.state ?? "unknown"}, ${status.sources.length} sources, ${status.sinks.length} sinks`);
-  showClock(clock);
+  showClock($("clock"), clock);
   table("sources", [
     ["Id", (s) => count(s.id), "number"],
     ["Name", (s) => s.name],
@@ -120,14 +94,30 @@ function show(status) {
   ], status.pcms, "No application has the device open: try aplay -D aes67 file.wav.");
 }
 
+let asking = false;
+let answered = Date.now();
+
+// Whatever is shown while nobody answers is old: the page says so, dims it, and goes on asking.
+function silent(reason) {
+  const seconds = Math.round((Date.now() - answered) / 1000);
+  document.body.classList.add("stale");
+  verdict("bad", `no answer from the service for ${seconds} s (${reason}), trying again …`);
+}
+
 async function poll() {
-  if (document.hidden) return;
+  if (document.hidden || asking) return;
+  asking = true;
   try {
-    const answer = await fetch("/api/v1/status", { cache: "no-store" });
-    if (!answer.ok) throw new Error(`the service answered ${answer.status}`);
+    const answer = await fetch("/api/v1/status",
+      { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (!answer.ok) throw new Error(`it answered ${answer.status}`);
     show(await answer.json());
+    answered = Date.now();
+    document.body.classList.remove("stale");
   } catch (error) {
-    verdict("bad", `no answer from the service (${error.message})`);
+    silent(error.name === "TimeoutError" ? "it is stuck" : error.message);
+  } finally {
+    asking = false;
   }
 }
 
