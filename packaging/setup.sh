@@ -9,6 +9,7 @@ PACKAGES=(
     alsa-utils iproute2 util-linux ethtool linuxptp                             # to run the demo
     tshark gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
     gstreamer1.0-alsa ffmpeg sox libsox-fmt-alsa clang clang-format strace      # to test
+    avahi-daemon avahi-utils dbus systemd                                       # to test
 )
 STAMP=.venv/.setup-done
 

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from aes67.cli import alsa, node, streams
+from aes67.cli import alsa, node, service, streams
 from aes67.cli.output import error
 from aes67.client import ApiError, Client, Unreachable, default_url
 from aes67.errors import Aes67Error
@@ -34,6 +34,7 @@ examples:
   aes67 browse                            what others announce on the network
   aes67 ptp --watch                       follow the clock
   sudo aes67 alsa install                 make the device "aes67" known to all programs
+  sudo aes67 service install              run the daemon under systemd
   aes67 selftest --duration 10            prove that every sample arrives
 
 exit codes: 0 done, 1 refused or failed, 2 wrong arguments, 3 no daemon answers
@@ -94,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     node.add_commands(commands, options)
     streams.add_commands(commands, options)
     alsa.add_commands(commands, options)
+    service.add_commands(commands, options)
     for name, (_, words) in RUNNERS.items():
         commands.add_parser(name, help=words, add_help=False)
     return parser
