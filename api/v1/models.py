@@ -7,6 +7,27 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 
+class ReceiverView(BaseModel):
+    """A receiver of a source that reports by RTCP."""
+
+    address: str
+    name: str = Field(description="its canonical name (CNAME)")
+    lost: int = Field(description="packets, since it receives")
+    lost_now: float = Field(description="share lost between its last two reports, 0 to 1")
+    jitter_us: float
+    age_s: float = Field(description="since its last report")
+
+
+class SenderView(BaseModel):
+    """What the sender of a stream says of itself by RTCP."""
+
+    address: str
+    name: str = Field(description="its canonical name (CNAME)")
+    packets: int = Field(description="sent so far")
+    octets: int
+    age_s: float = Field(description="since its last report")
+
+
 class SourceView(BaseModel):
     """A source as it is: the contract's object, what only we know, and its counters."""
 
@@ -27,6 +48,7 @@ class SourceView(BaseModel):
     framing: str
     note: str = Field(description="what the user should know, in words")
     counters: dict[str, int] = Field(description="of the engine; empty without one")
+    receivers: list[ReceiverView] = Field(description="who reports by RTCP, with rtcp_enabled")
 
 
 class LegView(BaseModel):
@@ -78,6 +100,7 @@ class SinkView(BaseModel):
     flags: dict[str, bool]
     counters: dict[str, int] = Field(description="of the engine; empty without one")
     legs: list[LegView] = Field(description="each way it is received by")
+    sender: SenderView | None = Field(description="its RTCP report, with rtcp_enabled")
 
 
 class EngineView(BaseModel):

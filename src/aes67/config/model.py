@@ -181,6 +181,7 @@ class Config(BaseModel):
     ptp_asymmetry_ns: int = row(0, "clock", "by how much the way from the master takes longer than the mean of both ways, as delayAsymmetry of IEEE 1588 and ptp4l", least=-10_000_000, most=10_000_000, unit="ns")
     device_channels: int = row(512, "table", "channels of the ALSA device in each direction", least=1, most=1024)
     rate_follows_app: bool = row(False, "table", "an application opening the device at another rate changes the rate of everything")
+    rtcp_enabled: bool = row(False, "discovery", "send RTCP reports and take those of others, on the port after the media port")
     http_allowed_hosts: Text = row("", "api", "further names under which this machine is reached, separated by commas: writes under foreign names are refused", longest=1024)
     paths_by_api: bool = row(False, "api", "allow http_base_dir, status_file and ptp_status_script to be changed over HTTP; only the file can set it")
 

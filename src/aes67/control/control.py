@@ -30,6 +30,7 @@ from aes67.net.link_watch import LinkWatch
 from aes67.net.udp_counters import read_udp_counters
 from aes67.ptp.history import History
 from aes67.services.engine_link import Callbacks, EngineLink, Hello
+from aes67.services.rtcp import RtcpService
 from aes67.session.describe import Clock
 from aes67.session.events import ClockChanged, ConfigChanged, Event
 from aes67.session.model import Sink
@@ -97,6 +98,7 @@ class Control:
         self.node.subscribe(self._happened)
         self.discovery = Discovery(self.node)
         """Idle until it is started."""
+        self.rtcp = RtcpService(self.node, self.link.snapshot)
         self.streaming = Streaming(
             self.node, self.link, lambda: str(self.clock_view().get("state", ""))
         )
@@ -121,6 +123,7 @@ class Control:
         self._watch = LinkWatch(lambda found: self._spawn(self._network_changed(network(found))))
         self._watch.start()
         self._retry = asyncio.create_task(self._retry_refused())
+        self.rtcp.start()
 
     def ready(self) -> None:
         """Tell the parent that the process serves."""
@@ -143,6 +146,7 @@ class Control:
         """Save the status and let go of the engine, which goes on with its plan."""
         self._heartbeat.close()
         await self.discovery.close()
+        await self.rtcp.close()
         await self.streaming.close()
         if self._watch is not None:
             self._watch.close()
@@ -195,7 +199,11 @@ class Control:
     def source_views(self) -> list[dict[str, Any]]:
         """All sources with counters."""
         counters = (self.link.snapshot() or {}).get("sources", {})
-        return [source_view(self.node, key, counters.get(key)) for key in self.node.sources]
+        return [
+            source_view(self.node, key, counters.get(key))
+            | {"receivers": self.rtcp.source_view(counters.get(key, {}).get("ssrc", -1))}
+            for key in self.node.sources
+        ]
 
     def sink_views(self) -> list[dict[str, Any]]:
         """All sinks with counters; their flags look back one to two seconds and latch nothing."""
@@ -208,6 +216,7 @@ class Control:
                 self.node, key, counters.get(key), self._before(key, counters), now_ns,
                 legs.get(key, ()),
             )
+            | {"sender": self.rtcp.sink_view(counters.get(key, {}).get("ssrc", -1))}
             for key in self.node.sinks
         ]  # fmt: skip
 
@@ -257,6 +266,8 @@ class Control:
         if self.node.in_force.refusal is not None:
             found.append(f"the engine refuses the table: {self.node.in_force.refusal}")
         found += network_warnings(self.network_view())
+        if self.rtcp.problem:
+            found.append(self.rtcp.problem)
         return found + list(self.node.warnings.values())
 
     # what the engine tells
