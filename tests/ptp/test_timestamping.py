@@ -8,7 +8,8 @@ import time
 import pytest
 
 from aes67.errors import Refused
-from aes67.net.timestamping import CrossClock, PtpSockets, claim, hardware_address, raw_now
+from aes67.net.ptp_udp import PtpSockets
+from aes67.net.timestamping import CrossClock, claim, hardware_address, raw_now
 from aes67.wire.ptp_header import MULTICAST_IPV4 as GROUP
 from sim.netns import ip, namespaces
 
@@ -70,9 +71,9 @@ def warmed_up(sockets: PtpSockets) -> int:
     Returns the number the next message will have.
     """
     for number in range(250):
-        sockets.send_event(b"w" * 44, GROUP)
-        sockets.transmit_stamps()
-        packet = sockets.receive(sockets.event)
+        sockets.send(b"w" * 44, event=True)
+        sockets.event.transmit_stamps()
+        packet = sockets.event.receive()
         if packet is not None and packet.stamp_ns is not None:
             return number + 1
         time.sleep(0.01)
@@ -82,25 +83,25 @@ def warmed_up(sockets: PtpSockets) -> int:
 @pytest.mark.root
 def test_event_messages_are_stamped_both_ways_in_their_order() -> None:
     with namespaces(1) as (home,), home.entered():
-        sockets = PtpSockets("lo", (GROUP,), 46, 34)
+        sockets = PtpSockets("lo", GROUP, 46, 34)
         try:
             first = warmed_up(sockets)
             for number in range(first, first + 5):
-                sent = sockets.send_event(bytes((number,)) * 44, GROUP)
+                sent = sockets.send(bytes((number,)) * 44, event=True)
                 assert sent.id == number
-                ((stamped, departure),) = sockets.transmit_stamps()
-                packet = sockets.receive(sockets.event)
+                (departed,) = sockets.event.transmit_stamps()
+                packet = sockets.event.receive()
                 assert packet is not None
-                assert stamped == number
-                assert departure is not None
+                assert departed.id == number
+                assert departed.stamp_ns is not None
                 assert packet.stamp_ns is not None
                 assert packet.data == bytes((number,)) * 44
-                assert sent.before_ns <= departure <= packet.stamp_ns <= packet.read_ns
-            sockets.send_general(b"x" * 44, GROUP)
-            general = sockets.receive(sockets.general)
+                assert sent.before_ns <= departed.stamp_ns <= packet.stamp_ns <= packet.read_ns
+            sockets.send(b"x" * 44, event=False)
+            general = sockets.general.receive()
             assert general is not None
-            assert sockets.receive(sockets.general) is None
-            assert sockets.receive(sockets.event) is None
+            assert sockets.general.receive() is None
+            assert sockets.event.receive() is None
         finally:
             sockets.close()
 
@@ -108,20 +109,20 @@ def test_event_messages_are_stamped_both_ways_in_their_order() -> None:
 @pytest.mark.root
 def test_after_a_failed_send_the_stamps_are_still_matched() -> None:
     with namespaces(1) as (home,), home.entered():
-        sockets = PtpSockets("lo", (GROUP,), 46, 34)
+        sockets = PtpSockets("lo", GROUP, 46, 34)
         try:
-            sockets.send_event(b"a" * 44, GROUP)
-            sockets.transmit_stamps()
+            sockets.send(b"a" * 44, event=True)
+            sockets.event.transmit_stamps()
             ip("-n", home.name, "link", "set", "lo", "down")
             with pytest.raises(OSError, match="unreachable|down"):
-                sockets.send_event(b"b" * 44, GROUP)
+                sockets.send(b"b" * 44, event=True)
             ip("-n", home.name, "link", "set", "lo", "up")
             for _ in range(3):
-                sent = sockets.send_event(b"c" * 44, GROUP)
-                ((number, departure),) = sockets.transmit_stamps()
-                assert number == sent.id
-                assert departure is not None
-                assert sent.before_ns <= departure <= sent.after_ns
+                sent = sockets.send(b"c" * 44, event=True)
+                (departed,) = sockets.event.transmit_stamps()
+                assert departed.id == sent.id
+                assert departed.stamp_ns is not None
+                assert sent.before_ns <= departed.stamp_ns <= sent.after_ns
         finally:
             sockets.close()
 
@@ -129,17 +130,17 @@ def test_after_a_failed_send_the_stamps_are_still_matched() -> None:
 @pytest.mark.root
 def test_the_ports_are_shared_and_only_the_joined_group_is_heard() -> None:
     with namespaces(1) as (home,), home.entered():
-        first = PtpSockets("lo", (GROUP,), 46, 34)
-        second = PtpSockets("lo", (GROUP,), 46, 34)
+        first = PtpSockets("lo", GROUP, 46, 34)
+        second = PtpSockets("lo", GROUP, 46, 34)
         other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            first.send_event(b"a" * 44, GROUP)
-            assert second.receive(second.event) is not None
+            first.send(b"a" * 44, event=True)
+            assert second.event.receive() is not None
             here = socket.inet_aton("127.0.0.1")
             other.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, here)
             other.sendto(b"b" * 44, ("224.0.1.130", 319))
-            assert first.receive(first.event) is not None  # its own, once
-            assert first.receive(first.event) is None
+            assert first.event.receive() is not None  # its own, once
+            assert first.event.receive() is None
         finally:
             for each in (first, second, other):
                 each.close()
@@ -147,7 +148,7 @@ def test_the_ports_are_shared_and_only_the_joined_group_is_heard() -> None:
 
 def test_an_interface_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(Refused, match="there are: .*lo") as refused:
-        PtpSockets("nosuch0", (GROUP,), 46, 34)
+        PtpSockets("nosuch0", GROUP, 46, 34)
     assert refused.value.field == "interface"
 
 

@@ -1,7 +1,7 @@
 """What opens a PTP port on the network: a row for each transport of `ptp.profiles`.
 
-The seam for another kind of port: a class like `PtpNetwork` that is a `PortShell`, a row in OPENERS
-here, and the port itself, without sockets, in `ptp.ports.KINDS`. The timekeeper knows neither.
+The seam for another kind of port: a function that opens a `PortShell` and a row in OPENERS here,
+and the port itself, without sockets, in `ptp.ports.KINDS`. The timekeeper knows neither.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from aes67.engine.ptp_network import Listener, PtpNetwork
+from aes67.engine.ptp_network import Listener, open_ethernet, open_udp
 from aes67.ptp.ladder import Ladder
 from aes67.ptp.port_types import Outgoing
 from aes67.ptp.profiles import Transport
@@ -66,4 +66,7 @@ OpenPort = Callable[[str, int, int, Callable[[], None]], PortShell]
 """(interface, DSCP of event messages, SOF_TIMESTAMPING_ flags, called after each packet or stamp);
 raises Refused."""
 
-OPENERS: dict[Transport, OpenPort] = {Transport.UDP_IPV4: PtpNetwork}
+OPENERS: dict[Transport, OpenPort] = {
+    Transport.UDP_IPV4: open_udp,
+    Transport.ETHERNET: open_ethernet,
+}

@@ -1,7 +1,8 @@
 """One PTP port's sockets on the event loop: packets with their stamps in, messages out.
 
-Between `net.timestamping` (which knows sockets, not the loop) and the timekeeper (which knows the
-clock, not the stamps): matches transmit stamps with messages, climbs up and down the ladder.
+Between `net.ptp_udp` or `net.ethernet` (which know sockets, not the loop) and the timekeeper (which
+knows the clock, not the stamps): matches transmit stamps with messages, climbs up and down the
+ladder.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from aes67.clock.timebase import MS
-from aes67.net.timestamping import PtpSockets, Received, claim, raw_now
+from aes67.net.ethernet import EthernetSockets
+from aes67.net.ptp_udp import PtpSockets
+from aes67.net.timestamping import CrossClock, Received, Sent, StampedSocket, claim, raw_now
 from aes67.ptp.ladder import Ladder, Rung
 from aes67.ptp.port_types import Outgoing
+from aes67.wire.gptp import MULTICAST_MAC
 from aes67.wire.ptp_header import MULTICAST_IPV4, PortIdentity
 
 GENERAL_DSCP = {46: 34, 48: 46}
@@ -33,24 +37,58 @@ class Listener(Protocol):
     def sent(self, token: tuple[int, int], stamp_ns: int | None, now_ns: int) -> None: ...
 
 
+class Sockets(Protocol):
+    """The sockets of one port: `net.ptp_udp` or `net.ethernet`."""
+
+    interface: str
+    index: int
+    hardware_address: bytes
+    clock: CrossClock
+    event: StampedSocket
+
+    @property
+    def general(self) -> StampedSocket | None:
+        """Of the messages without a stamp, if that is another one."""
+        ...
+
+    def send(self, data: bytes, *, event: bool) -> Sent:
+        """OSError as the network says."""
+        ...
+
+    def rejoin(self) -> None:
+        """Join the group again."""
+        ...
+
+    def close(self) -> None:
+        """Leave the network."""
+        ...
+
+
+def open_udp(
+    interface: str, dscp: int, stamping: int, after: Callable[[], None]
+) -> PtpNetwork:
+    """A port over UDP/IPv4: see `PtpSockets` and `PtpNetwork`."""
+    general = GENERAL_DSCP.get(dscp, dscp)
+    return PtpNetwork(PtpSockets(interface, MULTICAST_IPV4, dscp, general, stamping), after)
+
+
+def open_ethernet(
+    interface: str, dscp: int, stamping: int, after: Callable[[], None]
+) -> PtpNetwork:
+    """A port on Ethernet, which has no DSCP: see `EthernetSockets` and `PtpNetwork`."""
+    return PtpNetwork(EthernetSockets(interface, MULTICAST_MAC, stamping), after)
+
+
 class PtpNetwork:
     """Open sockets and what waits on them.
 
     Args:
-        interface: its name.
-        dscp: of event messages; that of general ones follows from it.
-        stamping: SOF_TIMESTAMPING_ flags to ask the kernel for.
+        sockets: of the port, which it takes over.
         after: called after each packet or stamp that went to the listener.
-
-    Raises:
-        Refused: see `PtpSockets`.
     """
 
-    def __init__(
-        self, interface: str, dscp: int, stamping: int, after: Callable[[], None]
-    ) -> None:
-        general = GENERAL_DSCP.get(dscp, dscp)
-        self.sockets = PtpSockets(interface, (MULTICAST_IPV4,), dscp, general, stamping)
+    def __init__(self, sockets: Sockets, after: Callable[[], None]) -> None:
+        self.sockets = sockets
         self.ladder = Ladder()
         self.listener: Listener | None = None
         self.send_errors = 0
@@ -64,8 +102,9 @@ class PtpNetwork:
                 break
         self.identity = PortIdentity(clock_identity(self.sockets.hardware_address, number), 1)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self.sockets.event.fileno(), self._event_readable)
-        self._loop.add_reader(self.sockets.general.fileno(), self._general_readable)
+        self._loop.add_reader(sockets.event.socket.fileno(), self._event_readable)
+        if sockets.general is not None:
+            self._loop.add_reader(sockets.general.socket.fileno(), self._general_readable)
 
     @property
     def index(self) -> int:
@@ -107,15 +146,16 @@ class PtpNetwork:
 
     def close(self) -> None:
         """Leave the loop and the groups."""
-        self._loop.remove_reader(self.sockets.event.fileno())
-        self._loop.remove_reader(self.sockets.general.fileno())
+        self._loop.remove_reader(self.sockets.event.socket.fileno())
+        if self.sockets.general is not None:
+            self._loop.remove_reader(self.sockets.general.socket.fileno())
         self.sockets.close()
         if self._name is not None:
             self._name.close()
 
     def _event_readable(self) -> None:
-        """A packet on port 319, or a transmit stamp in its error queue."""
-        packet = self.sockets.receive(self.sockets.event)
+        """A packet on port 319 or in a frame, or a transmit stamp in the error queue."""
+        packet = self.sockets.event.receive()
         if packet is None or self._waiting:
             self._take_transmit_stamps()
         if packet is not None:
@@ -124,7 +164,8 @@ class PtpNetwork:
 
     def _general_readable(self) -> None:
         """A packet on port 320."""
-        packet = self.sockets.receive(self.sockets.general)
+        general = self.sockets.general
+        packet = general.receive() if general is not None else None
         if packet is not None:
             self._pass_on(packet, None)
             self._after()
@@ -141,18 +182,19 @@ class PtpNetwork:
         return packet.stamp_ns
 
     def _take_transmit_stamps(self) -> None:
-        for number, stamp_ns in self.sockets.transmit_stamps():
-            waiting = self._waiting.pop(number, None)
+        for departed in self.sockets.event.transmit_stamps():
+            waiting = self._waiting.pop(departed.id, None)
+            if waiting is None:
+                continue  # given up already, or of a message whose stamp is of no interest
             now_ns = raw_now()
             self.ladder.transmitted(True, now_ns)
-            if waiting is not None and self.ladder.rung is Rung.KERNEL and self.listener:
-                self.listener.sent(waiting[0], stamp_ns, now_ns)
+            if self.ladder.rung is Rung.KERNEL and self.listener:
+                self.listener.sent(waiting[0], departed.stamp_ns, now_ns)
 
     def _send(self, message: Outgoing) -> None:
+        sent = self.sockets.send(message.data, event=message.event)
         if not message.event:
-            self.sockets.send_general(message.data, MULTICAST_IPV4)
             return
-        sent = self.sockets.send_event(message.data, MULTICAST_IPV4)
         self._waiting[sent.id] = (message.token, sent.after_ns + STAMP_TIMEOUT_NS)
         if self.ladder.rung is not Rung.KERNEL and self.listener is not None:
             middle = (sent.before_ns + sent.after_ns) // 2

@@ -1,8 +1,9 @@
-"""PTP sockets over UDP/IPv4 with kernel timestamps, and the clock readings to convert them.
+"""Sockets whose packets the kernel or the network card stamps, and readings to convert the stamps.
 
-Kernel software stamps are CLOCK_REALTIME and jump whenever somebody sets that clock. So each is
-converted to CLOCK_MONOTONIC_RAW at once, with a cross-reading of both clocks (best of three), and
-stamps that straddle a step are dropped. Nothing here ever sets a clock.
+A card's stamps are in the time of its own clock (PHC), which is not ours to convert. The kernel's
+are CLOCK_REALTIME and jump whenever somebody sets that clock. So each is converted to
+CLOCK_MONOTONIC_RAW at once, with a cross-reading of both clocks (best of three), and stamps that
+straddle a step are dropped. Nothing here ever sets a clock.
 """
 
 from __future__ import annotations
@@ -13,25 +14,29 @@ import socket
 import struct
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from aes67.errors import Refused
 
-EVENT_PORT = 319
-GENERAL_PORT = 320
-
-SO_BINDTODEVICE = 25
 SO_TIMESTAMPING = 37
 SCM_TIMESTAMPING = 37
 IP_RECVERR = 11
-IP_MULTICAST_ALL = 49
+SOL_PACKET = 263
+PACKET_TX_TIMESTAMP = 16
 SIOCGIFHWADDR = 0x8927
+TX_HARDWARE = 1 << 0
 TX_SOFTWARE = 1 << 1
+RX_HARDWARE = 1 << 2
 RX_SOFTWARE = 1 << 3
 SOFTWARE = 1 << 4
+RAW_HARDWARE = 1 << 6
 OPT_ID = 1 << 7
 OPT_CMSG = 1 << 10
 OPT_TSONLY = 1 << 11
+OPT_TX_SWHW = 1 << 14
 STAMPING = TX_SOFTWARE | RX_SOFTWARE | SOFTWARE | OPT_CMSG | OPT_TSONLY
+STAMPING_HARDWARE = STAMPING | TX_HARDWARE | RX_HARDWARE | RAW_HARDWARE | OPT_TX_SWHW
+"""The card's stamps and the kernel's together, so that falling back costs nothing."""
 ORIGIN_TIMESTAMPING = 4
 
 PACKET_BYTES = 2048
@@ -46,6 +51,8 @@ STAMP_AGE_NS = 1_000_000_000
 
 _STAMPS = struct.Struct("qqqqqq")
 _EXTENDED_ERROR = struct.Struct("IBBBBII")
+_ERRORS = ((socket.IPPROTO_IP, IP_RECVERR), (SOL_PACKET, PACKET_TX_TIMESTAMP))
+NS = 1_000_000_000
 
 
 class CrossClock:
@@ -98,7 +105,8 @@ def raw_now() -> int:
 class Received:
     """A packet; `stamp_ns` is CLOCK_MONOTONIC_RAW of the kernel's stamp, None without one.
 
-    `dropped` says that there was a stamp which a step of REALTIME made worthless.
+    `dropped` says that there was a stamp which a step of REALTIME made worthless; `hardware_ns` is
+    the card's stamp in the time of its clock, None without one.
     """
 
     data: bytes
@@ -106,6 +114,7 @@ class Received:
     stamp_ns: int | None
     read_ns: int
     dropped: bool = False
+    hardware_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,143 +126,95 @@ class Sent:
     after_ns: int
 
 
-class PtpSockets:
-    """Ports 319 and 320 on one interface, shared with any other PTP stack on this host.
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """A stamp of message `id`: the card's, or the kernel's in CLOCK_MONOTONIC_RAW.
 
-    Args:
-        interface: its name.
-        groups: multicast addresses to join.
-        event_dscp: 0 to 63, of Sync and Delay_Req.
-        general_dscp: 0 to 63, of the rest.
-        stamping: SOF_TIMESTAMPING_ flags; fewer than the default stand for a poorer kernel.
-
-    Raises:
-        Refused: no such interface, or no right to bind the ports.
+    With neither it was the kernel's and a step of REALTIME made it worthless.
     """
 
-    def __init__(
-        self,
-        interface: str,
-        groups: tuple[str, ...],
-        event_dscp: int,
-        general_dscp: int,
-        stamping: int = STAMPING,
-    ) -> None:
-        self.interface = interface
-        self.index = interface_index(interface)
-        self.hardware_address = hardware_address(interface)
-        self.clock = CrossClock()
-        self._next_id = 0
+    id: int
+    stamp_ns: int | None
+    hardware_ns: int | None = None
+
+
+class StampedSocket:
+    """A non-blocking datagram socket with stamps.
+
+    Args:
+        each: the socket, which it takes over.
+        stamping: SOF_TIMESTAMPING_ flags; 0: none are wanted.
+        clock: converts stamps; one for all sockets of a port, so that a step is counted once.
+    """
+
+    def __init__(self, each: socket.socket, stamping: int, clock: CrossClock) -> None:
+        self.socket = each
         self._stamping = stamping
-        self._groups = groups
-        opened: list[socket.socket] = []
-        try:
-            for port, dscp in ((EVENT_PORT, event_dscp), (GENERAL_PORT, general_dscp)):
-                opened.append(self._open(port, dscp, groups))
-            self.event, self.general = opened
+        self._clock = clock
+        self._next_id = 0
+        if stamping:
             self._number_stamps()
-        except BaseException:
-            for each in opened:
-                each.close()
-            raise
 
-    def send_general(self, data: bytes, group: str) -> None:
-        """Send on port 320; OSError as the network says."""
-        self.general.sendto(data, (group, GENERAL_PORT))
-
-    def send_event(self, data: bytes, group: str) -> Sent:
-        """Send on port 319; OSError as the network says."""
+    def send(self, data: bytes, address: Any) -> Sent:
+        """Send; OSError as the network says."""
         before = raw_now()
         try:
-            self.event.sendto(data, (group, EVENT_PORT))
+            self.socket.sendto(data, address)
         except OSError:
-            self._number_stamps()  # whether the failed one was counted nobody can tell
+            if self._stamping:
+                self._number_stamps()  # whether the failed one was counted nobody can tell
             raise
         sent = Sent(self._next_id, before, raw_now())
         self._next_id = (self._next_id + 1) & 0xFFFFFFFF
         return sent
 
-    def transmit_stamps(self) -> list[tuple[int, int | None]]:
-        """(number, CLOCK_MONOTONIC_RAW) of event messages that have left; None: stamp worthless."""
-        found: list[tuple[int, int | None]] = []
+    def transmit_stamps(self) -> list[Departed]:
+        """Stamps of messages that have left; with a card's clock a message may have two."""
+        found: list[Departed] = []
         for _ in range(BATCH):
             try:
-                _, ancillary, _, _ = self.event.recvmsg(
+                _, ancillary, _, _ = self.socket.recvmsg(
                     0, ANCILLARY_BYTES, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT
                 )
             except OSError:
                 break  # empty; or an ICMP error of an earlier packet, which only the queue had
-            number, real_ns = _numbered(ancillary)
-            if number is None or real_ns is None:
+            number = _number(ancillary)
+            real_ns, hardware_ns = _stamps(ancillary)
+            if number is None:
                 continue
-            steady = self.clock.renew()
-            found.append((number, self.clock.to_raw(real_ns) if steady else None))
+            if real_ns is not None:
+                steady = self._clock.renew()
+                found.append(Departed(number, self._clock.to_raw(real_ns) if steady else None))
+            if hardware_ns is not None:
+                found.append(Departed(number, None, hardware_ns))
         return found
 
-    def receive(self, each: socket.socket) -> Received | None:
-        """The next packet waiting at `event` or `general`; None without one."""
+    def receive(self) -> Received | None:
+        """The next packet waiting; None without one."""
         try:
-            data, ancillary, _, address = each.recvmsg(
+            data, ancillary, _, address = self.socket.recvmsg(
                 PACKET_BYTES, ANCILLARY_BYTES, socket.MSG_DONTWAIT
             )
         except OSError:
             return None
-        real_ns = _stamp(ancillary)
+        real_ns, hardware_ns = _stamps(ancillary)
         stamp_ns, dropped = None, False
         if real_ns is not None:
-            steady = self.clock.renew()
-            stamp_ns = self.clock.to_raw(real_ns) if steady else None
+            steady = self._clock.renew()
+            stamp_ns = self._clock.to_raw(real_ns) if steady else None
             dropped = stamp_ns is None
-        return Received(data, str(address[0]), stamp_ns, raw_now(), dropped)
-
-    def rejoin(self) -> None:
-        """Leave the groups and join them again: who is at the other end of the link hears it."""
-        for each in (self.event, self.general):
-            for group in self._groups:
-                member = struct.pack("4s4si", socket.inet_aton(group), bytes(4), self.index)
-                with contextlib.suppress(OSError):
-                    each.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, member)
-                with contextlib.suppress(OSError):
-                    each.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+        return Received(data, _source(address), stamp_ns, raw_now(), dropped, hardware_ns)
 
     def close(self) -> None:
-        """Leave the groups and give the ports back."""
-        self.event.close()
-        self.general.close()
-
-    def _open(self, port: int, dscp: int, groups: tuple[str, ...]) -> socket.socket:
-        each = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        try:
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                each.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, self.interface.encode() + b"\0")
-                each.bind(("", port))
-            except PermissionError as error:
-                raise Refused("port", port, _no_right(port)) from error
-            except OSError as error:
-                raise Refused("port", port, f"UDP port {port}: {error.strerror}") from error
-            each.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 0)
-            index = struct.pack("4s4si", bytes(4), bytes(4), self.index)
-            each.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, index)
-            each.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
-            each.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
-            for group in groups:
-                member = struct.pack("4s4si", socket.inet_aton(group), bytes(4), self.index)
-                each.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
-        except OSError as error:
-            each.close()
-            raise Refused("interface", self.interface, f"PTP group: {error.strerror}") from error
-        except Refused:
-            each.close()
-            raise
-        return each
+        """Close the socket."""
+        self.socket.close()
 
     def _number_stamps(self) -> None:
         """Ask for stamps numbered from 0; turning the numbers on anew restarts them."""
         with contextlib.suppress(OSError):  # a kernel without: no stamp will come, and be missed
-            self.event.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, self._stamping)
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, self._stamping)
             numbered = self._stamping | (OPT_ID if self._stamping & TX_SOFTWARE else 0)
-            self.event.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, numbered)
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, numbered)
         self._next_id = 0
 
 
@@ -287,30 +248,27 @@ def claim(name: str) -> socket.socket | None:
     return held
 
 
-def _no_right(port: int) -> str:
-    return (
-        f"binding UDP port {port} (PTP) needs CAP_NET_BIND_SERVICE: run as root, give the service "
-        "AmbientCapabilities=CAP_NET_BIND_SERVICE, or set "
-        "sysctl net.ipv4.ip_unprivileged_port_start=319"
-    )
+def _source(address: Any) -> str:
+    """Whoever sent it: an IPv4 address, or the MAC address of AF_PACKET."""
+    first = address[0]
+    return str(first) if len(address) < 5 else bytes(address[4]).hex(":")
 
 
-def _stamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
-    """The software stamp in ns of CLOCK_REALTIME."""
+def _stamps(ancillary: list[tuple[int, int, bytes]]) -> tuple[int | None, int | None]:
+    """The kernel's stamp in ns of CLOCK_REALTIME and the card's in ns of its clock."""
     for level, kind, value in ancillary:
         if level == socket.SOL_SOCKET and kind == SCM_TIMESTAMPING and len(value) >= _STAMPS.size:
-            seconds, nanoseconds = _STAMPS.unpack_from(value)[:2]
-            if seconds or nanoseconds:
-                return int(seconds * 1_000_000_000 + nanoseconds)
-    return None
+            parts = _STAMPS.unpack_from(value)
+            software, hardware = parts[0] * NS + parts[1], parts[4] * NS + parts[5]
+            return software or None, hardware or None
+    return None, None
 
 
-def _numbered(ancillary: list[tuple[int, int, bytes]]) -> tuple[int | None, int | None]:
-    """(number, stamp) of a message from the error queue."""
-    number = None
+def _number(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+    """The number of a message from the error queue; None: it is about something else."""
     for level, kind, value in ancillary:
-        if level == socket.IPPROTO_IP and kind == IP_RECVERR:
+        if (level, kind) in _ERRORS and len(value) >= _EXTENDED_ERROR.size:
             _, origin, _, _, _, _, data = _EXTENDED_ERROR.unpack_from(value)
             if origin == ORIGIN_TIMESTAMPING:
-                number = data
-    return number, _stamp(ancillary)
+                return int(data)
+    return None

@@ -170,6 +170,11 @@ class Port:
     # -- the decision
 
     @property
+    def objection(self) -> str:
+        """Why nothing that is heard here counts at the moment; empty, but for other kinds."""
+        return ""
+
+    @property
     def identity(self) -> PortIdentity:
         """Of this port."""
         return self.config.identity

@@ -10,13 +10,17 @@ from collections.abc import Callable
 
 from aes67.clock.timebase import Line
 from aes67.ptp.decision import StateDecision
+from aes67.ptp.gptp_port import GptpPort
 from aes67.ptp.port import Port
 from aes67.ptp.port_types import PortConfig
 from aes67.ptp.profiles import PROFILES, DelayMechanism
 
 MakePort = Callable[[PortConfig, Callable[[], float], int, Line, StateDecision], Port]
 
-KINDS: dict[DelayMechanism, MakePort] = {DelayMechanism.E2E: Port}
+KINDS: dict[DelayMechanism, MakePort] = {
+    DelayMechanism.E2E: Port,
+    DelayMechanism.P2P: GptpPort,
+}
 
 
 def make_port(

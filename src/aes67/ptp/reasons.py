@@ -40,7 +40,7 @@ def missing(
         if master.absurd:
             return f"the time {name} sends is out of range"
         return f"no Sync from {name}"
-    if not estimator.delays:
+    if not estimator.usable:
         if port.requests.unstamped and not port.requests.answered:
             return "no transmit timestamps for our Delay_Req messages"
         if port.requests.unanswered >= UNANSWERED:
@@ -53,6 +53,8 @@ def silence(port: Port, followed: ForeignMaster, now_ns: int) -> str:
     """Why the master we follow counts as silent; empty when it is heard as it should be."""
     name = dashed(followed.identity.clock)
     if port.selected is None:
+        if port.objection:
+            return port.objection
         gone = (now_ns - followed.announces.last_ns) / NS
         return f"no Announce from {name} for {gone:.1f} s"
     if port.selected is not followed:
@@ -95,6 +97,8 @@ def doubt(port: Port, followed: ForeignMaster) -> str:
 def _no_master(port: Port, interface: str, now_ns: int, started_ns: int) -> str:
     domain = port.config.domain
     where = f" on {interface}" if interface else ""
+    if port.objection:
+        return f"{port.objection}{where}"
     announcing = [m for m in port.table.masters.values() if m.announces.count]
     recent = [m for m in announcing if now_ns - m.announces.last_ns <= RECENT_NS]
     if recent:
