@@ -27,6 +27,7 @@
 #define AES67_MAX_DEVICE_CHANNELS 1024
 #define AES67_MAX_SOCKETS 16
 #define AES67_MAX_RATES 8
+#define AES67_BUS_REACH_PERMILLE 550
 #define AES67_RATE_FRACTION_BITS 40
 #define AES67_CLOCK_UNLOCKED 0
 #define AES67_CLOCK_LOCKING 1
@@ -37,6 +38,7 @@
 #define AES67_RUN_IDLE 0
 #define AES67_RUN_RUNNING 1
 #define AES67_RUN_PAUSED 2
+#define AES67_RUN_DRAINING 3
 #define AES67_CODEC_L16 1
 #define AES67_CODEC_L24 2
 #define AES67_CODEC_AM824 3
@@ -149,7 +151,7 @@ struct aes67_stream_header {
 	uint8_t gap0[16];
 	int64_t run_seq; /* odd while this line is being written */
 	int64_t run; /* run number; never repeats, not even over a re-attach */
-	int64_t state; /* RUN_IDLE, RUN_RUNNING, RUN_PAUSED */
+	int64_t state; /* RUN_... */
 	int64_t anchor; /* media frame of position 0 of this run */
 	int64_t start_pos; /* first position of this run: frames before it are not its own */
 	int64_t epoch; /* clock epoch the anchor was taken in */

@@ -119,7 +119,8 @@ static int check_stream(const struct link *link, const struct aes67_msg_stream *
 		return -EPROTO;
 	if (link->is_capture)
 		fits = stream->channels >= link->first + channels &&
-		       stream->ring_frames >= link->setup.rate;
+		       stream->ring_frames >=
+			       (int64_t)link->setup.rate * AES67_BUS_REACH_PERMILLE / 1000;
 	else
 		fits = stream->channels == channels &&
 		       stream->ring_frames >= link->setup.buffer_frames;

@@ -17,7 +17,6 @@
 #define SETUP_TIMEOUT_MS 4000 /* a change of the device's rate may come with it */
 #define CLOCK_TRIES_MS 100
 #define PERIODS_MIN 2
-#define BUFFER_MAX_S 2 /* where the channel count is fixed */
 
 struct format {
 	snd_pcm_format_t alsa;
@@ -46,18 +45,13 @@ unsigned int pcm_channels_limit(const struct pcm *pcm)
  * Limits can only be given in bytes and there is no rule between parameters, so they admit all
  * that the smallest frame allows: every configuration they admit works.
  */
-static int set_sizes(struct pcm *pcm, unsigned int low, unsigned int high)
+static int set_sizes(struct pcm *pcm, unsigned int low)
 {
 	const struct aes67_msg_caps *caps = &pcm->link.caps;
 	unsigned int period = caps->period_frames_min * low * 2;
 	int64_t buffer = caps->buffer_bytes_max;
-	uint32_t rate = caps->rates[0];
 	int err;
 
-	for (uint32_t i = 1; i < caps->rate_count; i++)
-		rate = caps->rates[i] > rate ? caps->rates[i] : rate;
-	if (low == high && buffer > (int64_t)BUFFER_MAX_S * rate * low * 4)
-		buffer = (int64_t)BUFFER_MAX_S * rate * low * 4;
 	if (buffer < PERIODS_MIN * (int64_t)period)
 		buffer = PERIODS_MIN * (int64_t)period;
 	err = snd_pcm_ioplug_set_param_minmax(&pcm->io, SND_PCM_IOPLUG_HW_PERIOD_BYTES, period,
@@ -98,7 +92,7 @@ int pcm_set_constraints(struct pcm *pcm)
 	if (err == 0)
 		err = snd_pcm_ioplug_set_param_list(&pcm->io, SND_PCM_IOPLUG_HW_RATE,
 						    caps->rate_count, caps->rates);
-	return err == 0 ? set_sizes(pcm, low, high) : err;
+	return err == 0 ? set_sizes(pcm, low) : err;
 }
 
 /* At hw_params blocking is allowed, so a lost engine is looked for here and now. */
@@ -170,7 +164,7 @@ static int prepare_capture(struct pcm *pcm)
 	samples_prefault(pcm);
 	pcm->stage_frames = ring_power_of_two(pcm->buffer);
 	pcm->stage = calloc((size_t)(pcm->stage_frames * pcm->channels), sizeof(int32_t));
-	pcm->is_staging = pcm->buffer > samples_bus_reach(pcm) * 9 / 10;
+	pcm->is_staging = pcm->buffer > samples_bus_reach(pcm) * 19 / 20;
 	return pcm->stage ? 0 : -ENOMEM;
 }
 

@@ -60,6 +60,16 @@ void motion_publish(struct pcm *pcm, int64_t run_state)
 	__atomic_store_n(&stream->run_seq, pcm->run_seq, __ATOMIC_RELEASE);
 }
 
+/* Same run, same numbers: what is not written from now on is not missing. */
+static void publish_draining(struct pcm *pcm)
+{
+	struct aes67_stream_header *stream = link_stream(&pcm->link);
+
+	pcm->run_state = AES67_RUN_DRAINING;
+	if (stream)
+		__atomic_store_n(&stream->state, AES67_RUN_DRAINING, __ATOMIC_RELEASE);
+}
+
 /* Let position hw fall on media frame `frame`. What was captured under the old anchor and not
  * read yet is put aside first. */
 static void set_anchor(struct pcm *pcm, int64_t frame)
@@ -213,6 +223,9 @@ void motion_update(struct pcm *pcm, snd_pcm_state_t state, int64_t now)
 		return;
 	if (pcm->life == PCM_ATTACHED && pcm->clock.epoch != pcm->epoch)
 		motion_meet_discontinuity(pcm, now);
+	if (state == SND_PCM_STATE_DRAINING && !pcm->is_capture &&
+	    pcm->run_state == AES67_RUN_RUNNING)
+		publish_draining(pcm);
 	if (!pcm->has_xrun)
 		move(pcm, now);
 }

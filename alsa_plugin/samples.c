@@ -102,7 +102,7 @@ int64_t samples_bus_done(const struct pcm *pcm)
 /* How many frames behind bus_done the bus keeps; the schema's bus_reach_frames. */
 int64_t samples_bus_reach(const struct pcm *pcm)
 {
-	return pcm->rate;
+	return pcm->rate * AES67_BUS_REACH_PERMILLE / 1000;
 }
 
 static struct planes bus_planes(const struct pcm *pcm)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def append(file: Path, text: str) -> None:
 
 @pytest.mark.parametrize(
     "edited",
-    ["media/pcm.py", "engine/tick.py", "clock/kalman.py", "shm/layout.py", "wire/rtp.py", "jit.py"],
+    ["media/pcm.py", "engine/tick.py", "clock/kalman.py", "shm/pages.py", "wire/rtp.py", "jit.py"],
 )
 def test_an_edit_of_what_kernels_are_made_of_is_another_directory(
     package: Path, edited: str
@@ -70,7 +71,7 @@ def test_without_its_usual_place_the_cache_goes_to_the_temporary_folder(tmp_path
         "TMPDIR": str(tmp_path),
     }
     said = subprocess.run(
-        [sys.executable, "-c", "import os, aes67.jit; print(os.environ['NUMBA_CACHE_DIR'])"],
+        [sys.executable, "-c", "from aes67 import jit; print(jit.CACHE)"],
         env=environment,
         capture_output=True,
         text=True,
@@ -78,3 +79,73 @@ def test_without_its_usual_place_the_cache_goes_to_the_temporary_folder(tmp_path
     ).stdout.strip()
     assert Path(said).parent == tmp_path / f"aes67-kernels-{os.geteuid()}"
     assert Path(said).name == jit.source_hash()
+
+
+def test_children_choose_their_own_directory() -> None:
+    code = "import os, numba, aes67.media.pcm; from aes67 import jit; "
+    code += "print(jit.CACHE == __import__('pathlib').Path(numba.config.CACHE_DIR)); "
+    code += "print('NUMBA_CACHE_DIR' in os.environ)"
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert said.split() == ["True", "False"]
+
+
+def test_a_user_without_a_home_gets_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")  # as Path.home says it
+
+    monkeypatch.setattr(jit, "cache_root", nowhere)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    found = jit._prepare_cache()
+    assert found is not None
+    assert found.parent == tmp_path / f"aes67-kernels-{os.geteuid()}"
+
+
+def old_directories(root: Path, count: int) -> list[Path]:
+    """Cache directories, the oldest first."""
+    made = []
+    for number in range(count):
+        directory = root / f"{number:016x}"
+        (directory / "aes67").mkdir(parents=True)
+        (directory / "aes67" / "kernel.nbi").write_bytes(b"code")
+        (directory / jit.LOCK).touch()
+        os.utime(directory / jit.LOCK, (1000 + number, 1000 + number))
+        made.append(directory)
+    return made
+
+
+def test_old_directories_are_removed_and_the_newest_stay(tmp_path: Path) -> None:
+    made = old_directories(tmp_path, jit.KEPT + 3)
+    (tmp_path / "something else").mkdir()
+    assert sorted(jit.prune(made[-1])) == made[:3]
+    left = sorted(entry.name for entry in tmp_path.iterdir())
+    assert left == [*(path.name for path in made[3:]), "something else"]
+
+
+def test_a_directory_in_use_is_not_removed(tmp_path: Path) -> None:
+    """By another process: a lock of our own would not keep us out."""
+    made = old_directories(tmp_path, jit.KEPT + 2)
+    code = "import sys, pathlib; from aes67 import jit; d = pathlib.Path(sys.argv[1]); "
+    code += "jit._use(d); import os; os.utime(d / jit.LOCK, (1, 1)); print('used', flush=True); "
+    code += "sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(made[0])], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as user:
+        assert user.stdout is not None
+        assert user.stdout.readline() == b"used\n"
+        assert jit.prune(made[-1]) == [made[1]]
+        assert user.stdin is not None
+        user.stdin.close()
+        user.wait()
+    assert jit.prune(made[-1]) == [made[0]]
+
+
+def test_a_folder_somebody_else_has_chosen_is_left_alone(tmp_path: Path) -> None:
+    old_directories(tmp_path, jit.KEPT + 3)
+    (tmp_path / "chosen").mkdir()
+    assert jit.prune(tmp_path / "chosen") == []

@@ -3,17 +3,19 @@
 Numba's own cache does not notice a change in *another* file that a kernel calls. So the directory
 is named by a hash over every file that holds compiled code, every file of ours that those import
 (directly or not: a kernel freezes the constants it uses), the Numba version and the CPU: an edit
-of any of them is a new directory, an edit elsewhere compiles nothing. It must be set before Numba
-is imported, hence this module is the only one that imports Numba first. `AES67_CACHE_DIR` (or
-systemd's `CACHE_DIRECTORY`) says where the directories live; the default is the user's.
+of any of them is a new directory, an edit elsewhere compiles nothing. `AES67_CACHE_DIR` (or
+systemd's `CACHE_DIRECTORY`) says where the directories live; the default is the user's. Nothing is
+put into the environment: a child with other sources or another mode finds its own directory.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import platform
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable
@@ -21,11 +23,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numba
+
 COMPILED_PACKAGES = ("clock", "media", "engine")
 _COMPILED = re.compile(r"^@(?:kernel|inner|intrinsic)\b|ExternalFunction", re.MULTILINE)
 _IMPORT = re.compile(
     r"^from (aes67[\w.]*) import ([^(\n]+)|^from (aes67[\w.]*) import \(", re.MULTILINE
 )
+
+LOCK = ".lock"
+"""File in a cache directory: locked (shared) by whoever uses it, and as old as its last use."""
+KEPT = 8
+"""Cache directories that `prune` leaves, 8 MB each: versions and modes that are used in turn."""
+_NAME = re.compile(r"[0-9a-f]{16}")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -113,33 +123,93 @@ def is_private(directory: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not open_to_others
 
 
-def _prepare_cache() -> bool:
-    """Point Numba at the directory of this source state; False when no place can be written.
+def _prepare_cache() -> Path | None:
+    """The directory of this source state, ours alone and in use; None when no place can be written.
 
-    The second choice, under the folder for temporary files, lasts until the next boot.
+    The second choice, under the folder for temporary files, lasts until the next boot. Whoever sets
+    `NUMBA_CACHE_DIR` has chosen it.
     """
-    if "NUMBA_CACHE_DIR" in os.environ:
-        return True
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(chosen)
     temporary = Path(tempfile.gettempdir()) / f"aes67-kernels-{os.geteuid()}"
-    for root in (cache_root(), temporary):
-        directory = root / source_hash()
+    for root in (cache_root, lambda: temporary):
         try:
+            directory = root() / source_hash()
             directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory.mkdir(mode=0o700, exist_ok=True)
-            usable = is_private(directory.parent) and is_private(directory)
-            usable = usable and os.access(directory, os.W_OK)
+            if is_private(directory.parent) and is_private(directory):
+                _use(directory)
+                return directory
+        except (OSError, RuntimeError):  # the latter: a user without a home directory
+            continue
+    return None
+
+
+def _use(directory: Path) -> None:
+    """Mark a directory as in use until this process ends; OSError when it cannot be written."""
+    lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        os.utime(lock)
+    except OSError:
+        os.close(lock)
+        raise
+
+
+def prune(directory: Path) -> list[Path]:
+    """Remove what other source states have left beside a cache directory of ours.
+
+    The newest `KEPT` stay, and whatever a process uses.
+
+    Returns:
+        The directories that are gone.
+    """
+    if not _NAME.fullmatch(directory.name):
+        return []  # chosen by somebody: not our folder to tidy
+    found = []
+    for entry in os.scandir(directory.parent):
+        if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+            found.append((_last_used(Path(entry.path)), Path(entry.path)))
+    found.sort(reverse=True)
+    return [path for _, path in found[KEPT:] if path != directory and _remove(path)]
+
+
+def _last_used(directory: Path) -> float:
+    for file in (directory / LOCK, directory):
+        try:
+            return file.stat().st_mtime
         except OSError:
             continue
-        if usable:
-            os.environ["NUMBA_CACHE_DIR"] = str(directory)
-            return True
-    return False
+    return 0.0
 
 
-CACHED = _prepare_cache()
-"""False: nothing can be kept, and every start compiles anew."""
+def _remove(directory: Path) -> bool:
+    """Remove a cache directory unless somebody uses it; whether it is gone."""
+    try:
+        lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(directory, ignore_errors=True)
+        return not directory.exists()
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
 
-import numba  # noqa: E402  (after the cache directory is set)
+
+CACHE = _prepare_cache()
+"""Where compiled code is kept; None: nothing can be kept, and every start compiles anew."""
+
+
+def _compile(function: F, **options: bool) -> F:
+    if CACHE is not None:
+        numba.config.CACHE_DIR = str(CACHE)  # read by the decorator; Numba reloads it at times
+    compiled = numba.njit(
+        nogil=True, cache=CACHE is not None, error_model="numpy", fastmath=False, **options
+    )(function)
+    return cast(F, compiled)
 
 
 def kernel(function: F) -> F:
@@ -149,8 +219,7 @@ def kernel(function: F) -> F:
     and with `NUMBA_DISABLE_JIT=1` the function stays plain Python. `NUMBA_BOUNDSCHECK=1` turns
     index checks on.
     """
-    compiled = numba.njit(nogil=True, cache=CACHED, error_model="numpy", fastmath=False)(function)
-    return cast(F, compiled)
+    return _compile(function)
 
 
 def inner(function: F) -> F:
@@ -158,12 +227,4 @@ def inner(function: F) -> F:
 
     Without an entry from Python there is a third less to compile.
     """
-    compiled = numba.njit(
-        nogil=True,
-        cache=CACHED,
-        error_model="numpy",
-        fastmath=False,
-        no_cpython_wrapper=True,
-        no_cfunc_wrapper=True,
-    )(function)
-    return cast(F, compiled)
+    return _compile(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)

@@ -120,7 +120,7 @@ async def test_hello_says_what_the_device_is(house: House) -> None:
     assert (caps["channels_min"], caps["channels_max"], caps["bus_channels"]) == (1, 4, 64)
     assert caps["period_frames_min"] == 6
     assert caps["tick_ns"] == 250_000
-    assert caps["buffer_bytes_max"] == 12000 * 64 * 4
+    assert caps["buffer_bytes_max"] == 2400 * 64 * 4
     page = attach(client.fds.pop()).view(CLOCK)
     assert page[0]["generation"] == house.engine.generation
 
@@ -223,11 +223,16 @@ async def test_wild_parameters_are_refused(house: House, wrong: dict[str, int]) 
     assert (await client.setup())["status"] == 0
 
 
-async def test_the_largest_buffer_that_is_offered_works(house: House) -> None:
+@pytest.mark.parametrize("fixed", [0, 1, 64])
+async def test_the_largest_buffer_that_is_offered_works(house: House, fixed: int) -> None:
     client = house.client()
-    caps = await client.hello()
-    frames = int(caps["buffer_bytes_max"]) // 2
-    assert (await client.setup(channels=1, format=0, buffer_frames=frames))["status"] == 0
+    caps = await client.hello(channels=fixed)
+    channels = fixed or 1
+    frames = int(caps["buffer_bytes_max"]) // (2 * channels)
+    reply = await client.setup(channels=channels, format=0, buffer_frames=frames)
+    assert reply["status"] == 0
+    reply = await client.setup(channels=channels, format=0, buffer_frames=frames + 1)
+    assert reply["status"] == -errno.EINVAL
 
 
 @pytest.mark.parametrize(
@@ -278,7 +283,7 @@ async def test_limits_hold_for_one_user(build: Build) -> None:
     await house.open()
     big = house.client()
     await big.hello()
-    assert (await big.setup(channels=64, buffer_frames=9000))["status"] == -errno.ENOMEM
+    assert (await big.setup(channels=64, buffer_frames=2400))["status"] == -errno.ENOMEM
     assert (await big.setup())["status"] == 0
     third = house.client()
     await third.hello(CAPTURE)

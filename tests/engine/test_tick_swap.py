@@ -92,8 +92,8 @@ def test_a_sink_that_goes_leaves_silence_behind() -> None:
     def scenario(world: World) -> None:
         stream = Stream()
         world.apply([stream], [stream], rate=384_000, tick_frames=96)
-        client = Client(world, buffer_frames=1 << 19)
-        first = client.play(np.full((1 << 19, 2), 1 << 30, np.int32))
+        client = Client(world, buffer_frames=1 << 17)
+        first = client.play(np.full((1 << 17, 2), 1 << 30, np.int32))
         world.until_done(first + DELAY + 200_000)
         bus = bus_samples(world.engine.bus)  # type: ignore[arg-type]
         assert np.count_nonzero(bus[0]) > 100_000
@@ -122,7 +122,7 @@ def test_another_rate_makes_another_bus(world: World) -> None:
     assert bus is not None
     assert bus is not old
     header = bus.view(BUS)[0]
-    assert (header["rate"], header["channels"], header["frames"]) == (96_000, 64, 131_072)
+    assert (header["rate"], header["channels"], header["frames"]) == (96_000, 64, 65_536)
     world.until(lambda: abs(world.done() - world.now(96_000)) < 9600)
     world.apply([], [Stream()], rate=96_000, device_channels=8)
     assert world.engine.bus is not bus
@@ -286,8 +286,8 @@ def hostile() -> Iterator[tuple[World, Client, Client]]:
     with World() as world:
         streams = [Stream(), Stream(1)]
         world.apply(streams, streams)
-        honest = Client(world, buffer_frames=1 << 19)
-        honest.play(noise(1 << 19, 2))
+        honest = Client(world, buffer_frames=1 << 17)
+        honest.play(noise(1 << 17, 2))
         honest.ring[:] = noise(honest.playback.ring_frames, 2)
         villain = Client(world, first=2)
         world.until_done(int(honest.header["anchor"]) + DELAY + 1000)
@@ -370,7 +370,7 @@ class TestClients:
     ) -> None:
         """It writes what it likes into its memory; the stream beside it stays exact."""
         world, honest, villain = hostile
-        honest.header["appl_pos"] = world.now() - honest.header["anchor"] + (1 << 19)
+        honest.header["appl_pos"] = world.now() - honest.header["anchor"] + (1 << 17)
         wild = st.integers(-(2**63), 2**63 - 1) | st.integers(-2, 5)
         offsets = st.integers(0, 4096 // 8 - 1) | st.sampled_from([8, 9, 10, 11, 12, 13, 16, 24])
         words = np.frombuffer(villain.playback.region.map, "<i8")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aes67.media import playback
 from aes67.media.playback import Header, observe
 from aes67.media.state import PCM_STATE
-from aes67.shm.layout import PCM_COUNTERS, RUN_IDLE, RUN_PAUSED, RUN_RUNNING
+from aes67.shm.layout import PCM_COUNTERS, RUN_DRAINING, RUN_IDLE, RUN_PAUSED, RUN_RUNNING
 
 RATE = 48_000
 RING = 1024
@@ -73,6 +73,18 @@ def test_silence_is_exact(steps: list[tuple[int, int]]) -> None:
         client.look(now, appl=appl)
         assert client.counters["silence_frames"] == silent
         assert client.counters["rejects"] == 0
+
+
+def test_after_the_end_of_a_drain_nothing_is_missing() -> None:
+    client = Client()
+    client.look(NOW + 90, appl=100)
+    assert client.look(NOW + 95, state=RUN_DRAINING, appl=100) == 0
+    assert client.readable == (NOW, NOW + 100)
+    assert client.look(NOW + 400, state=RUN_DRAINING, appl=100) == 0
+    client.look(NOW + 500, state=RUN_IDLE, appl=100)
+    assert client.tail == (NOW, NOW + 100)
+    assert client.counters["silence_frames"] == 0
+    assert client.counters["rejects"] == 0
 
 
 def test_before_its_anchor_nothing_is_counted() -> None:

@@ -144,7 +144,7 @@ class Stream:
             self.runs.append(line)
             self.header["done_pos"] = line["start_pos"]
             self.header["ack_run"] = self.run
-        if line["state"] != layout.RUN_RUNNING:
+        if line["state"] not in (layout.RUN_RUNNING, layout.RUN_DRAINING):
             return None
         appl = int(self.header["appl_pos"])
         end = now_frame - line["anchor"]
@@ -154,7 +154,8 @@ class Stream:
         positions = np.arange(start, end)
         taken = self.samples[positions & (self.ring - 1)].copy()
         taken[positions >= appl] = 0
-        self.header["silence_frames"] += int(np.count_nonzero(positions >= appl))
+        if line["state"] == layout.RUN_RUNNING:
+            self.header["silence_frames"] += int(np.count_nonzero(positions >= appl))
         self.played += int(np.count_nonzero(positions < appl))
         self.header["done_pos"] = end
         return line["anchor"] + start, taken
@@ -303,7 +304,7 @@ class Engine:
             "period_frames_min": max(1, 6 * self.rate // 48000),
             "quantum_ns": 125_000,
             "rates": rates,
-            "buffer_bytes_max": layout.buffer_bytes_max(self.rate),
+            "buffer_bytes_max": layout.buffer_bytes_max(self.rate, int(client.hello["channels"])),
             "tick_ns": TICK_NS,
             "delay_ns": 0,
             "grid_ns": 250_000,

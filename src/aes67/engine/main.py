@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from aes67 import jit
 from aes67.engine import warmup
 from aes67.engine.alsa import AlsaServer, Hooks
 from aes67.engine.engine import Engine
@@ -108,12 +109,14 @@ def _compile() -> None:
     Compiling leaves 150 MB in the process. The program that replaces this one finds all of it in
     the cache; it keeps its pid, so the parent notices nothing.
     """
-    cache = os.environ.get("NUMBA_CACHE_DIR", "")
-    usable = bool(cache) and os.access(cache, os.W_OK)
-    if usable and not any(os.scandir(cache)):
+    if jit.CACHE is None:
+        log.warning("no folder can be written that would keep the compiled engine: every start "
+                    "takes a minute or two (AES67_CACHE_DIR names a folder)")  # fmt: skip
+    elif not any(entry.is_dir() for entry in os.scandir(jit.CACHE)):
         log.info("compiling the engine: the first start takes a minute or two")
     compiled = sum(step.compiled for step in warmup.run(lambda step: None))
-    if compiled and usable and COMPILED_MARK not in os.environ:
+    if compiled and jit.CACHE is not None and COMPILED_MARK not in os.environ:
+        jit.prune(jit.CACHE)
         os.environ[COMPILED_MARK] = "1"
         sys.stderr.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

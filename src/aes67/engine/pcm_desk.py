@@ -189,7 +189,7 @@ class PcmDesk:
             channels_max=hello.channels or most,
             period_frames_min=-(-PERIOD_FRAMES_MIN_48K * plan.rate // 48000),
             quantum_ns=POINTER_QUANTUM_NS,
-            buffer_bytes_max=buffer_bytes_max(plan.rate),
+            buffer_bytes_max=buffer_bytes_max(plan.rate, hello.channels),
             tick_ns=plan.tick_frames * NANOSECONDS // plan.rate,
             delay_ns=delay_frames * NANOSECONDS // plan.rate,
             grid_ns=START_GRID_NS,
@@ -305,6 +305,7 @@ def _check_setup(setup: Setup, caps: Caps) -> None:
     if not caps.channels_min <= setup.channels <= caps.channels_max:
         raise Denied(errno.EINVAL)
     frame_bytes = SAMPLE_BYTES[FORMATS[setup.format]] * setup.channels
-    most = max(caps.buffer_bytes_max, buffer_bytes_max(setup.rate)) // frame_bytes
+    fixed = caps.channels_min if caps.channels_min == caps.channels_max else 0
+    most = max(caps.buffer_bytes_max, buffer_bytes_max(setup.rate, fixed)) // frame_bytes
     if not 1 <= setup.period_frames <= setup.buffer_frames <= most:
         raise Denied(errno.EINVAL)

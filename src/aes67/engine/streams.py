@@ -151,6 +151,7 @@ def _check(plan: Plan, channels: int, first: int, buffer_frames: int) -> None:
         raise Refused("channels", channels, f"is 1 to {MAX_STREAM_CHANNELS}")
     if first < 0 or first + channels > plan.device_channels:
         raise Refused("first", first, f"ends within {plan.device_channels} channels")
-    most = buffer_bytes_max(plan.rate) // (channels * _SAMPLE_BYTES_MIN)
+    limit = max(buffer_bytes_max(plan.rate), buffer_bytes_max(plan.rate, channels))
+    most = limit // (channels * _SAMPLE_BYTES_MIN)
     if not 1 <= buffer_frames <= most:
         raise Refused("buffer_frames", buffer_frames, f"is 1 to {most}")

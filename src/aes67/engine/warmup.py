@@ -99,22 +99,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 flush=True,
             )
 
-    import aes67.jit  # names the cache
+    from aes67 import jit
 
-    assert aes67.jit
-    cache = os.environ.get("NUMBA_CACHE_DIR", "")
     if not options.json:
-        print(f"cache    {cache or 'chosen by Numba'}", flush=True)
+        print(f"cache    {jit.CACHE or 'none: no folder can be written'}", flush=True)
     steps = run(report)
+    pruned = jit.prune(jit.CACHE) if jit.CACHE else []
     if options.json:
         result = {
-            "cache": cache,
+            "cache": str(jit.CACHE or ""),
+            "pruned": [str(path) for path in pruned],
             "compiled": sum(step.compiled for step in steps),
             "loaded": sum(step.loaded for step in steps),
             "seconds": round(sum(step.seconds for step in steps), 3),
             "parts": [asdict(step) for step in steps],
         }
         print(json.dumps(result))
+    elif pruned:
+        print(f"removed  {len(pruned)} older ones beside it", flush=True)
     return 0
 
 

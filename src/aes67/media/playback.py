@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from aes67.jit import kernel
 from aes67.media.state import Record
-from aes67.shm.layout import RUN_IDLE, RUN_PAUSED, RUN_RUNNING
+from aes67.shm.layout import RUN_DRAINING, RUN_IDLE, RUN_PAUSED, RUN_RUNNING
 
 RULE_NUMBERS = 1
 """State, run, positions or anchor outside their range."""
@@ -89,7 +89,8 @@ def observe(
     """
     now, rate, epoch = clock
     rule = 0
-    if header.state == RUN_RUNNING:
+    moves = header.state == RUN_RUNNING or header.state == RUN_DRAINING
+    if moves:
         rule = rule_broken(header, state, now, rate, ring_frames)
     elif header.state != RUN_IDLE and header.state != RUN_PAUSED:
         rule = RULE_NUMBERS
@@ -97,7 +98,7 @@ def observe(
         rule = state["rule"]
     elif rule != 0:
         counters["rejects"] += 1
-    audible = 1 if header.state == RUN_RUNNING and rule == 0 and header.epoch == epoch else 0
+    audible = 1 if moves and rule == 0 and header.epoch == epoch else 0
     if state["audible"] and (audible == 0 or header.run != state["run"]):
         close_segment(header, state, now)
     if header.run != state["run"] or not state["ran"]:
@@ -106,7 +107,7 @@ def observe(
         state["start_pos"] = header.start_pos
         state["epoch"] = header.epoch
         state["counted"] = header.start_pos
-        state["ran"] = 1 if header.state == RUN_RUNNING else 0
+        state["ran"] = 1 if moves else 0
     state["rule"] = rule
     counters["state"] = header.state if rule == 0 else RUN_IDLE
     counters["fill_frames"] = 0
@@ -118,7 +119,10 @@ def observe(
 
 @kernel
 def account(header: Header, state: Record, counters: Record, now: int, ring_frames: int) -> int:
-    """Set the readable frames of an audible run and count those that came too late."""
+    """Set the readable frames of an audible run and count those that came too late.
+
+    A run that drains ends with what is written: nothing after it was to come.
+    """
     anchor = header.anchor
     start = max(header.start_pos, header.appl_pos - ring_frames)
     state["from_frame"] = anchor + start
@@ -126,7 +130,8 @@ def account(header: Header, state: Record, counters: Record, now: int, ring_fram
     passed = now - anchor
     silent = 0
     if passed > state["counted"]:
-        silent = passed - max(state["counted"], min(header.appl_pos, passed))
+        if header.state != RUN_DRAINING:
+            silent = passed - max(state["counted"], min(header.appl_pos, passed))
         state["counted"] = passed
         counters["silence_frames"] += silent
     counters["fill_frames"] = header.appl_pos - max(passed, header.start_pos)

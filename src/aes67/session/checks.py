@@ -77,7 +77,7 @@ def check_sink_name(sink: Sink, others: Iterable[Sink]) -> None:
 def check_sink(sink: Sink, stream: SinkStream, config: Config) -> None:
     """Whether this node can receive it.
 
-    The largest delay leaves half of the capture bus for packets that come early.
+    The largest delay leaves 20 ms to packets and to senders ahead of us.
 
     Raises:
         Refused: the field that forbids it.
@@ -87,7 +87,7 @@ def check_sink(sink: Sink, stream: SinkStream, config: Config) -> None:
         raise Refused(
             "delay", sink.delay, f"at least one packet, {stream.frames_per_packet} samples"
         )
-    most = early_limit_frames(stream.audio.rate) // 2
+    most = early_limit_frames(stream.audio.rate) - stream.audio.rate // 50
     if sink.delay > most:
         raise Refused("delay", sink.delay, f"at most {most} samples at {stream.audio.rate} Hz")
 
