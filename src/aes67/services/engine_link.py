@@ -64,8 +64,6 @@ class Callbacks:
     """Answer by `apply` with a plan of that rate, or by `refuse_rate`."""
     bus: Callable[[], None] = lambda: None
     """There is another capture bus."""
-    bus: Callable[[], None] = lambda: None
-    """There is another capture bus."""
     plan_refused: Callable[[Refused], None] = lambda refused: None
     """A restarted engine does not take the plan its predecessor ran."""
 
@@ -93,9 +91,6 @@ class EngineLink:
         """Of the engine connected now; None while there is none."""
         self.bus: Region | None = None
         """The capture bus, read-only."""
-        self.bus_serial = 0
-        """Counts the buses that came."""
-        self._bus_generation = 0
         self.bus_serial = 0
         """Counts the buses that came."""
         self._bus_generation = 0
@@ -188,14 +183,6 @@ class EngineLink:
         """Clock and counters, see EngineMemory.read; None before the first engine. Those of an
         engine that has gone stand still until the next one is there."""
         return None if self._memory is None else self._memory.read()
-
-    def capture_descriptors(self) -> tuple[int, int] | None:
-        """Clock page and bus of the engine connected now, for passing on; they stay ours."""
-        if self.hello is None or self._memory is None or self.bus is None:
-            return None
-        if self._bus_generation != self.hello.generation:
-            return None
-        return self._memory.clock_descriptor, self.bus.fd
 
     def capture_descriptors(self) -> tuple[int, int] | None:
         """Clock page and bus of the engine connected now, for passing on; they stay ours."""
@@ -305,9 +292,6 @@ class EngineLink:
         if self.bus is not None:
             self.bus.close()
         self.bus = attach(message.descriptors[0])
-        self.bus_serial += 1
-        self._bus_generation = self.hello.generation if self.hello else 0
-        self._callbacks.bus()
         self.bus_serial += 1
         self._bus_generation = self.hello.generation if self.hello else 0
         self._callbacks.bus()
