@@ -14,10 +14,10 @@ from aes67.config.model import Config
 from aes67.config.tree import TreeError
 from aes67.control.control import Control
 from aes67.errors import Refused
-from aes67_api import pages, schema
+from aes67_api import metrics, pages, schema
 from aes67_api.compat import others, settings, streamer, streams
 from aes67_api.guard import Guard
-from aes67_api.v1 import clock, listen, problems, routes
+from aes67_api.v1 import clock, events, listen, problems, routes
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
@@ -33,9 +33,10 @@ def create(control: Control) -> ASGIApp:
         redoc_url=None,
     )
     app.state.control = control
+    app.state.watch = events.watch_of(control)
     contract = (settings.router, streams.router, others.router, streamer.router)
-    ours = (routes.router, clock.router, listen.router)
-    for router in (*contract, *ours):
+    ours = (routes.router, clock.router, listen.router, events.router)
+    for router in (*contract, *ours, metrics.router):
         app.include_router(router)
     pages.add_documentation(app)
     app.include_router(pages.router)

@@ -35,6 +35,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
+        if scope["type"] == "websocket" and self._foreign(scope):
+            await send({"type": "websocket.close", "code": 1008, "reason": ""})  # HTTP 403
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -18,6 +18,8 @@ log = logging.getLogger("aes67.http")
 
 BACKLOG = 1024
 STOP_SECONDS = 3
+WEBSOCKET_BYTES = 4096
+"""Longest message a websocket client may send: none of them says anything."""
 
 
 def bind(address: str, port: int) -> socket.socket:
@@ -64,7 +66,9 @@ class Listener:
                 access_log=False,
                 server_header=False,
                 lifespan="off",
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=WEBSOCKET_BYTES,
+                ws_per_message_deflate=False,
                 timeout_keep_alive=5,
                 timeout_graceful_shutdown=STOP_SECONDS,
                 limit_concurrency=1000,

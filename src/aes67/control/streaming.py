@@ -26,7 +26,7 @@ NO_PYAV = (
 
 
 class Streaming:
-    """The streamer from `start` to `close`; `state` gives the clock's state as the engine names it."""
+    """The streamer from `start` to `close`; `state` gives the clock's state in our own words."""
 
     def __init__(self, node: Node, link: EngineLink, state: Callable[[], str]) -> None:
         self._node, self._link, self._state = node, link, state
