@@ -1,0 +1,135 @@
+"""The page in a real browser: what it shows of the clock, and that it outlives the service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aes67.clock.timebase import NS
+from aes67.ptp.snapshot import render
+from aes67_api.listener import Listener
+from sim.browser import Page, chromium
+from sim.http_node import HttpNode, http_node
+from sim.world import Master, Oscillator, World
+
+pytestmark = pytest.mark.peer("chromium")
+
+MASTER = "00-1D-C1-FF-FE-00-00-01"
+STATE = "document.querySelector('#clock .word strong')?.textContent"
+REASON = "document.querySelector('#clock .reason')?.textContent"
+VERDICT = "document.querySelector('#verdict').textContent"
+INK = """[...document.querySelectorAll('#clock .plot canvas')].map(canvas => {
+  const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  let ink = 0;
+  for (let i = 3; i < data.length; i += 4) ink += data[i] > 0;
+  return ink / (data.length / 4);
+})"""
+WIDER_THAN_THE_WINDOW = "document.documentElement.scrollWidth > window.innerWidth"
+
+
+def snapshots(seconds: int) -> list[dict[str, Any]]:
+    """A clock that locks to one master, with another one in domain 4: one snapshot a second."""
+    world = World()
+    Master(world, law=Oscillator(ppm=30, start_ns=1_700_000_000 * NS)).start()
+    Master(world, clock=b"\xec" * 8, domain=4).start()
+    clock = world.slave()
+    found = []
+    for second in range(1, seconds + 1):
+        world.run(second)
+        found.append(render(clock, world.local.at(world.now)))
+    return found
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[HttpNode]:
+    async with http_node(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def served(node: HttpNode) -> AsyncIterator[Listener]:
+    listener = Listener(node.app, "127.0.0.1")
+    await listener.open(0)
+    yield listener
+    await listener.close()
+
+
+@pytest.fixture
+async def page(served: Listener) -> AsyncIterator[Page]:
+    async with chromium() as made:
+        await made.open(f"http://127.0.0.1:{served.port}/")
+        yield made
+        assert made.errors == []
+
+
+def tell(node: HttpNode, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if an engine had told these, one a second, and were still there."""
+    import time
+
+    now_ns = time.monotonic_ns()
+    for i, snapshot in enumerate(told):
+        node.control.history.add(snapshot, now_ns - (len(told) - i) * NS)
+    node.control.ptp = told[-1]
+    node.control._ptp_ns = now_ns
+    monkeypatch.setattr(type(node.control.link), "connected", True)
+
+
+async def test_without_an_engine_it_says_so(page: Page) -> None:
+    await page.until(f"{STATE} === 'unlocked'")
+    assert await page.ask(REASON) == "the engine is not running"
+    assert await page.ask("document.querySelectorAll('.charts figure').length") == 1
+    await page.until("document.querySelector('.why')?.textContent.startsWith('The engine said')")
+
+
+async def test_it_shows_the_clock_its_history_and_every_master(
+    page: Page, node: HttpNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = snapshots(50)
+    tell(node, told, monkeypatch)
+    await page.until(f"{STATE} === 'locked'")
+    text = await page.ask("document.querySelector('#clock').innerText")
+    for word in (MASTER, "EC-EC-EC-EC-EC-EC-EC-EC", "followed", "other domain", "Delay_Resp"):
+        assert word in text
+    assert f"{told[-1]['rate_ppm']:.3f} ppm" in text
+    for span in ("1 min", "1 h", "24 h"):
+        buttons = "[...document.querySelectorAll('.spans button')]"
+        button = f"{buttons}.find(button => button.innerText === '{span}')"
+        await page.ask(f"{button}.click()")
+        await page.until(f"{button}.getAttribute('aria-pressed') === 'true'")
+        await page.until("document.querySelectorAll('#clock .plot canvas').length === 3")
+        await page.until(f"{INK}.every(ink => ink > 0.005)")
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+async def test_it_fits_a_telephone_in_both_schemes(
+    page: Page, node: HttpNode, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    tell(node, snapshots(20), monkeypatch)
+    await page.until(f"{STATE} === 'locked'")
+    before = await page.look(1280, 900, "dark" if scheme == "light" else "light")
+    narrow = await page.look(390, 844, scheme)
+    assert narrow[:8] == before[:8] == b"\x89PNG\r\n\x1a\n"
+    assert await page.ask(WIDER_THAN_THE_WINDOW) is False
+    wanted = "'#14171c'" if scheme == "dark" else "'#f4f6f8'"
+    root = "getComputedStyle(document.documentElement)"
+    assert await page.ask(f"{root}.getPropertyValue('--ground').trim() === {wanted}")
+
+
+async def test_it_says_that_nobody_answers_and_goes_on_when_somebody_does(
+    page: Page, node: HttpNode, served: Listener
+) -> None:
+    await page.until(f"{STATE} === 'unlocked'")
+    port = served.port
+    await served.close()
+    await page.until("document.body.classList.contains('stale')")
+    assert "no answer from the service" in await page.ask(VERDICT)
+    again = Listener(node.app, "127.0.0.1")
+    await again.open(port)
+    try:
+        await page.until("!document.body.classList.contains('stale')")
+        assert "engine not running" in await page.ask(VERDICT)
+    finally:
+        await again.close()
