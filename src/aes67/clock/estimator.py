@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from aes67.clock import bank
@@ -29,6 +31,10 @@ class Estimator:
         self._floats[:, fs.WALK] = bank.FREQUENCY_WALKS
         self._evidence = np.array(bank.PRIOR_EVIDENCE, np.float64)
         self._mixed = np.zeros(bank.MIXED, np.float64)
+        self._predicted = np.zeros(bank.MIXED, np.float64)
+        # both are asked for several times between two measurements
+        self._line: Line | None = None
+        self._sigma: tuple[int, int] | None = None
 
     def add(self, measurement: Measurement) -> bool:
         """Take one measurement in; True when it made out a step of the master or of the path."""
@@ -41,7 +47,10 @@ class Estimator:
             measurement.master_ns,
             measurement.fraction,
         )
-        self._mix(int(self._ints[0, fs.RAW]))
+        raw_ns = int(self._ints[0, fs.RAW])
+        bank.mix(self._ints, self._floats, self._evidence, raw_ns, self._mixed)
+        self._line = None
+        self._sigma = None
         return bool(result == k.STEPPED)
 
     @property
@@ -72,18 +81,22 @@ class Estimator:
     @property
     def line(self) -> Line:
         """The master's time against CLOCK_MONOTONIC_RAW."""
-        offset = round(float(self._mixed[bank.MIXED_OFFSET]))
-        rate = rate_to_q40(float(self._mixed[bank.MIXED_FREQUENCY]))
-        return Line(int(self._ints[0, fs.RAW]), int(self._ints[0, fs.TIME]) + offset, rate)
+        if self._line is None:
+            offset = round(float(self._mixed[bank.MIXED_OFFSET]))
+            rate = rate_to_q40(float(self._mixed[bank.MIXED_FREQUENCY]))
+            raw_ns, time_ns = int(self._ints[0, fs.RAW]), int(self._ints[0, fs.TIME])
+            self._line = Line(raw_ns, time_ns + offset, rate)
+        return self._line
 
     def three_sigma_ns(self, raw_ns: int) -> int:
         """Predicted 3 sigma of `line` at `raw_ns`; UNKNOWN_NS before both directions are known."""
         if not self.usable:
             return UNKNOWN_NS
-        mixed = np.zeros(bank.MIXED, np.float64)
-        bank.mix(self._ints, self._floats, self._evidence, raw_ns, mixed)
-        sigma = float(np.sqrt(mixed[bank.MIXED_VARIANCE] + self.path_ns[1] ** 2))
-        return min(max(round(3.0 * sigma), FLOOR_3_SIGMA_NS), UNKNOWN_NS)
+        if self._sigma is None or self._sigma[0] != raw_ns:
+            bank.mix(self._ints, self._floats, self._evidence, raw_ns, self._predicted)
+            sigma = math.sqrt(self._predicted[bank.MIXED_VARIANCE] + self.path_ns[1] ** 2)
+            self._sigma = (raw_ns, min(max(round(3.0 * sigma), FLOOR_3_SIGMA_NS), UNKNOWN_NS))
+        return self._sigma[1]
 
     @property
     def rate_ppm(self) -> float:
@@ -131,9 +144,6 @@ class Estimator:
     def restlessness(self) -> int:
         """Which filter of the bank the measurements speak for: 0 calm, 3 restless."""
         return int(bank.likeliest(self._evidence))
-
-    def _mix(self, raw_ns: int) -> None:
-        bank.mix(self._ints, self._floats, self._evidence, raw_ns, self._mixed)
 
     def _int(self, index: int) -> int:
         return int(self._ints[bank.MIDDLE, index])
