@@ -41,7 +41,9 @@ async def test_a_sink_says_how_it_is_timed_and_why(node: HttpNode) -> None:
 async def test_status_is_one_snapshot(node: HttpNode) -> None:
     await node.client.put(f"{URL}/sources/0", json=SOURCE)
     status = (await node.client.get(f"{URL}/status")).json()
-    assert set(status) == {"version", "node_id", "engine", "clock", "sources", "sinks", "pcms"}
+    assert set(status) == {
+        "version", "node_id", "engine", "clock", "network", "sources", "sinks", "pcms",
+    }  # fmt: skip
     assert status["engine"]["connected"] is False
     assert status["engine"]["warnings"] == ["the engine is not running"]
     assert status["clock"]["state"] == "unlocked"
