@@ -238,13 +238,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_args(given)
     try:
-        wanted, clients = check(arguments)
-        return run(arguments, wanted, clients, place.enter("aes67.selftest.audio", given))
+        with place.cleaning_up():
+            wanted, clients = check(arguments)
+            return run(arguments, wanted, clients, place.enter("aes67.selftest.audio", given))
     except Aes67Error as problem:
         print(f"{parser().prog}: {problem}", file=sys.stderr)
         return CANNOT_RUN
-    except KeyboardInterrupt:
-        return 130
 
 
 if __name__ == "__main__":

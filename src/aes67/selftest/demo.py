@@ -125,14 +125,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--duration", type=float, default=SECONDS, help="seconds of audio")
     arguments = options.parse_args(given)
     try:
-        where = place.enter("aes67.selftest.demo", given)
-        require_programs("aplay", "arecord")
-        return demonstrate(case("S24_3LE", 48000, 2, "L24", "1ms"), arguments.duration, where)
+        with place.cleaning_up():
+            where = place.enter("aes67.selftest.demo", given)
+            require_programs("aplay", "arecord")
+            return demonstrate(case("S24_3LE", 48000, 2, "L24", "1ms"), arguments.duration, where)
     except Aes67Error as problem:
         print(f"demo: {problem}", file=sys.stderr)
         return CANNOT_RUN
-    except KeyboardInterrupt:
-        return 130
 
 
 if __name__ == "__main__":

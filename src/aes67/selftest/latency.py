@@ -285,14 +285,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_args(given)
     try:
-        wanted, geometry = check(arguments)
-        where = place.enter("aes67.selftest.latency", given)
-        return run_test(arguments, wanted, geometry, where)
+        with place.cleaning_up():
+            wanted, geometry = check(arguments)
+            where = place.enter("aes67.selftest.latency", given)
+            return run_test(arguments, wanted, geometry, where)
     except Aes67Error as problem:
         print(f"{parser().prog}: {problem}", file=sys.stderr)
         return CANNOT_RUN
-    except KeyboardInterrupt:
-        return 130
 
 
 if __name__ == "__main__":

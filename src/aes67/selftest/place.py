@@ -6,11 +6,14 @@ lives in the namespace and the namespace ends with the last of it: nothing to cl
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 MARK = "AES67_SELFTEST_PLACE"
 """Environment variable that says, after the replacement, which kind of namespace we are in."""
@@ -42,6 +45,29 @@ def enter(module: str, arguments: Sequence[str]) -> str:
         sys.stdout.flush()
         os.execvp(command[0], [*command, sys.executable, "-m", module, *arguments])
     return HERE
+
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def cleaning_up() -> Iterator[None]:
+    """Within the block a signal that ends us lets every `with` clean up first; exit code 128 + it.
+
+    A second signal does not interrupt that.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        for each in ENDING:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    before = {each: signal.signal(each, leave) for each in ENDING}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def isolated() -> bool:

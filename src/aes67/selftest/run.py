@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import socket
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from aes67.errors import Aes67Error
+from aes67.selftest import place
 from aes67.selftest.audio import CANNOT_RUN, OK, set_up
 from aes67.selftest.node import Node, Settings
 from aes67.selftest.plan import case
@@ -83,10 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = options.parse_args(argv)
     mode = "gm" if ptp_permitted() else "free"
-    signal.signal(signal.SIGTERM, _interrupt)
     settings = Settings(clock_mode=mode, device_channels=64)
     try:
-        with Node(settings, port=usable_port(arguments.port)) as node:
+        with place.cleaning_up(), Node(settings, port=usable_port(arguments.port)) as node:
             wanted = case("S24_3LE", 48000, CHANNELS, "L24", "1ms")
             set_up(node, wanted, wanted.relaxed_delay(), name="make run")
             print(instructions(node, mode), flush=True)
@@ -97,13 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Aes67Error as problem:
         print(f"make run: {problem}", file=sys.stderr)
         return CANNOT_RUN
-    except KeyboardInterrupt:
+    except SystemExit:
         print("\nstopped", file=sys.stderr)
         return OK
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
