@@ -7,7 +7,8 @@ import numpy as np
 from aes67.clock.lock import State
 from aes67.clock.timebase import NS
 from aes67.ptp.bmca import PortState, Role
-from aes67.ptp.ordinary_clock import Mode, OrdinaryClock
+from aes67.ptp.modes import Mode
+from aes67.ptp.ordinary_clock import OrdinaryClock
 from aes67.ptp.port_types import PortConfig
 from aes67.wire import ptp_header as h
 from aes67.wire.ptp_header import PortIdentity

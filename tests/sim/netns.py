@@ -106,8 +106,8 @@ domainNumber {domain}
 time_stamping software
 delay_mechanism E2E
 free_running 1
-{role} 1
-priority1 127
+{role}
+priority1 {priority1}
 clockClass {clock_class}
 logAnnounceInterval {log_announce}
 logSyncInterval {log_sync}
@@ -129,20 +129,22 @@ def ptp4l(
     interface: str,
     folder: Path,
     *,
-    master: bool,
+    master: bool | None,
+    priority1: int = 127,
     domain: int = 0,
     log_announce: int = 0,
     log_sync: int = -3,
     log_delay: int = 0,
 ) -> tuple[subprocess.Popen[str], Path]:
-    """A real ptp4l that only measures; the process and its log."""
+    """A real ptp4l that only measures; the process and its log. `master` None: BMCA decides."""
     number = next(_numbers)
     settings = folder / f"ptp4l-{number}.cfg"
     settings.write_text(
         PTP4L.format(
             domain=domain,
-            role="masterOnly" if master else "slaveOnly",
-            clock_class=248 if master else 255,
+            role="" if master is None else "masterOnly 1" if master else "slaveOnly 1",
+            priority1=priority1,
+            clock_class=255 if master is False else 248,
             log_announce=log_announce,
             log_sync=log_sync,
             log_delay=log_delay,

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from aes67.errors import Refused
 from aes67.ptp.bmca import Role
-from aes67.ptp.ordinary_clock import LOCAL, REFERENCED, Mode
+from aes67.ptp.modes import LOCAL, REFERENCED, Mode
 from aes67.ptp.port_types import PortConfig
 from aes67.ptp.profiles import PROFILES, Profile
 from aes67.wire.ptp_header import PortIdentity

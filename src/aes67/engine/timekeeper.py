@@ -22,7 +22,8 @@ from aes67.engine.clock_spec import ClockSpec, Wanted, checked, port_config, sam
 from aes67.engine.ptp_ports import PtpPorts
 from aes67.net.reference_clock import HardwareClock, ReferenceClock, SystemClock
 from aes67.net.timestamping import STAMPING, CrossClock, raw_now
-from aes67.ptp.ordinary_clock import Mapping, Mode, OrdinaryClock
+from aes67.ptp.modes import Mapping, Mode
+from aes67.ptp.ordinary_clock import OrdinaryClock
 from aes67.ptp.reference import Reference
 from aes67.ptp.snapshot import render
 

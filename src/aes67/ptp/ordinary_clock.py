@@ -8,8 +8,6 @@ clock (one decision for both), with a `Reference` in their place it follows a cl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum
 
 from aes67.clock.estimator import Estimator
 from aes67.clock.lock import LOCK_BELOW_NS, Lock, Sight, State
@@ -18,6 +16,7 @@ from aes67.clock.timebase import MS, NS, UNKNOWN_NS, US, Line
 from aes67.ptp.bmca import PortState
 from aes67.ptp.decision import StateDecision
 from aes67.ptp.foreign import ForeignMaster
+from aes67.ptp.modes import LOCAL, USABLE, Mapping, Mode
 from aes67.ptp.port import Port, own_parent
 from aes67.ptp.port_types import Measured, Outgoing, PortConfig
 from aes67.ptp.ports import make_port
@@ -31,40 +30,6 @@ GIVE_WAY_NS = 10 * NS
 """How long a master that has to give way waits for the better one's time to become known."""
 FIRST_STEP_NS = 5 * US
 """At the first lock nothing is heard yet: the media clock goes there at once."""
-
-
-class Mode(Enum):
-    """Where the time comes from."""
-
-    PTP = "ptp"
-    """Slave of the best master, master when there is none better than us."""
-    PTP_SLAVE = "ptp-slave"
-    GPTP = "gptp"
-    """As PTP, by the profile of 802.1AS."""
-    GRANDMASTER = "gm"
-    FREE = "free"
-    SYSTEM = "system"
-    """The system clock, which somebody else disciplines."""
-    PHC = "phc"
-    """A clock /dev/ptpN, which somebody else disciplines."""
-
-
-REFERENCED = (Mode.SYSTEM, Mode.PHC)
-"""Modes that follow a clock of this machine."""
-LOCAL = (Mode.GRANDMASTER, Mode.FREE)
-"""Modes that run on the local clock from the start."""
-USABLE = (State.LOCKED, State.HOLDOVER)
-
-
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """What the clock page says; `uncertainty_ns` is 3 sigma, UNKNOWN_NS if nobody knows."""
-
-    line: Line
-    epoch: int
-    session_epoch: int
-    state: State
-    uncertainty_ns: int
 
 
 class OrdinaryClock:

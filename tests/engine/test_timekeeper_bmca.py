@@ -1,0 +1,167 @@
+"""Mode `ptp` on real sockets: takeover and hand back with a real ptp4l and with our own kind.
+
+Everything shares one CLOCK_REALTIME, and a free-running ptp4l serves exactly that, so media time
+minus CLOCK_REALTIME must never move once it has been locked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aes67.clock.lock import State
+from aes67.engine.timekeeper import Timekeeper
+from engine.test_timekeeper import TAI_NS, Listener, Spec, keeping, number_after, offsets
+from engine.test_timekeeper import until as until_state
+from sim.netns import discipline, ip, namespaces, plug, ptp4l, veth_pair
+
+ORDINARY = Spec(mode="ptp", priority1=250, announce_interval=-1)
+
+
+@pytest.fixture(autouse=True)
+def _system_clock_untouched() -> Iterator[None]:
+    before = discipline()
+    yield
+    assert discipline() == before
+
+
+async def until(condition: Callable[[], object], seconds: float, what: object = "") -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what() if callable(what) else what
+        await asyncio.sleep(0.05)
+
+
+def selected(log: Path) -> list[str]:
+    """The grandmasters a ptp4l has taken, in order, as plain hex."""
+    lines = [x for x in log.read_text().splitlines() if "selected best master clock" in x]
+    return [line.split()[-1].replace(".", "") for line in lines]
+
+
+def measured(log: Path) -> list[int]:
+    """The offsets a ptp4l has measured."""
+    return [number_after(x, "offset") for x in log.read_text().splitlines() if "path delay" in x]
+
+
+@pytest.mark.root
+@pytest.mark.peer("ptp4l")
+async def test_it_takes_over_from_a_ptp4l_that_dies_and_gives_way_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    with veth_pair() as (a, b, interface):
+        spec = replace(ORDINARY, interface=interface)
+        async with keeping(b, spec) as (keeper, listener):
+            rival, _ = ptp4l(a, interface, tmp_path, master=None, priority1=128, log_announce=-1)
+            await until(
+                lambda: keeper.snapshot()["port_state"] == "slave", 25, keeper.snapshot
+            )
+            theirs = keeper.snapshot()["gmid"]
+            assert theirs != keeper.snapshot()["port_identity"].split("/")[0]
+            before = statistics.median(await offsets(listener, 1))
+            session, followed = listener.record.session_epoch, len(listener.records)
+            ours = bytes.fromhex(keeper.snapshot()["port_identity"].split("/")[0].replace("-", ""))
+
+            a.stop(rival)
+            await until(
+                lambda: keeper.snapshot()["port_state"] == "master", 8, keeper.snapshot
+            )
+            assert keeper.snapshot()["gmid_hex"] == ours.hex()
+            assert keeper.snapshot()["state"] == "locked"
+            # a slave that comes to us sees the time of the one that died
+            _, log = ptp4l(a, interface, tmp_path, master=False, priority1=255, log_delay=-3)
+            await until(lambda: len(measured(log)) >= 3, 20, log.read_text)
+            assert selected(log)[-1] == ours.hex()
+            assert abs(statistics.median(measured(log))) < 50_000
+            assert keeper.snapshot()["messages"]["delay_resp_sent"] > 0
+            assert abs(statistics.median(await offsets(listener, 1)) - before) < 20_000
+
+            ptp4l(a, interface, tmp_path, master=None, priority1=128, log_announce=-1)
+            await until(
+                lambda: keeper.snapshot()["port_state"] == "slave", 25, keeper.snapshot
+            )
+            assert keeper.snapshot()["gmid"] == theirs
+            assert abs(statistics.median(await offsets(listener, 1)) - before) < 20_000
+            assert listener.record.session_epoch == session
+            since = [record for _, record in listener.records[followed:]]
+            assert all(each.state != State.UNLOCKED for each in since)
+
+
+@pytest.mark.root
+async def test_of_two_of_us_the_better_one_leads_and_the_other_takes_over() -> None:
+    with veth_pair() as (a, b, interface):
+        better = replace(ORDINARY, interface=interface, priority1=249, announce_interval=-2)
+        worse = replace(better, priority1=250)
+        async with keeping(b, worse) as (second, listener):
+            async with keeping(a, better) as (first, _):
+                await until(lambda: second.snapshot()["port_state"] == "slave", 12, second.snapshot)
+                assert first.snapshot()["port_state"] == "master"
+                assert second.snapshot()["gmid"] == first.snapshot()["gmid"]
+                before = statistics.median(await offsets(listener, 1))
+                assert abs(before - TAI_NS) < 20_000
+                session = listener.record.session_epoch
+            await until(lambda: second.snapshot()["port_state"] == "master", 5, second.snapshot)
+            assert abs(statistics.median(await offsets(listener, 1)) - before) < 5_000
+            async with keeping(a, better) as (first, _):
+                await until(lambda: second.snapshot()["port_state"] == "slave", 12, second.snapshot)
+                assert first.snapshot()["port_state"] == "master"
+                await until_state(listener, State.LOCKED, 5)
+                assert abs(statistics.median(await offsets(listener, 1)) - before) < 20_000
+                assert listener.record.session_epoch == session
+
+
+@pytest.mark.root
+@pytest.mark.peer("ptp4l")
+async def test_two_interfaces_are_a_boundary_clock_between_a_ptp4l_above_and_one_below(
+    tmp_path: Path,
+) -> None:
+    with namespaces(3) as (above, here, below):
+        plug(above, here, "up0")
+        plug(here, below, "down0")
+        # the two networks are different ones
+        ip("-n", here.name, "addr", "flush", "dev", "down0")
+        ip("-n", here.name, "addr", "add", "10.68.0.1/24", "dev", "down0")
+        ip("-n", below.name, "addr", "flush", "dev", "down0")
+        ip("-n", below.name, "addr", "add", "10.68.0.2/24", "dev", "down0")
+        spec = replace(
+            ORDINARY, interface="up0", ports=(("up0", "aes67"), ("down0", "aes67"))
+        )
+        async with keeping(here, spec) as (keeper, listener):
+            ptp4l(above, "up0", tmp_path, master=True, log_announce=-1)
+            _, log = ptp4l(below, "down0", tmp_path, master=False, priority1=255, log_delay=-3)
+
+            def states() -> list[str]:
+                return [each["port_state"] for each in keeper.snapshot()["ports"]]
+
+            await until(lambda: states() == ["slave", "master"], 25, keeper.snapshot)
+            await until(lambda: len(measured(log)) >= 3, 20, log.read_text)
+            snapshot = keeper.snapshot()
+            assert selected(log)[-1] == snapshot["gmid_hex"]
+            assert snapshot["gmid"] != snapshot["port_identity"].split("/")[0]
+            assert [each["port_identity"][-2:] for each in snapshot["ports"]] == ["/1", "/2"]
+            # the one above serves CLOCK_REALTIME, the one below measures against it
+            assert abs(statistics.median(await offsets(listener, 1))) < 20_000
+            assert abs(statistics.median(measured(log)[-3:]) + TAI_NS) < 50_000 or abs(
+                statistics.median(measured(log)[-3:])
+            ) < 50_000
+            assert listener.record.state == State.LOCKED
+
+
+async def test_the_system_clock_is_followed_without_any_network() -> None:
+    listener = Listener()
+    keeper = Timekeeper(listener.publish, listener.snapshots.append)
+    await keeper.configure(Spec(mode="system", interface=""))
+    try:
+        await until_state(listener, State.LOCKED, 6)
+        assert abs(statistics.median(await offsets(listener, 1)) - TAI_NS) < 2_000
+        snapshot = keeper.snapshot()
+        assert snapshot["reference"]["clock"] == "the system clock"
+        assert snapshot["reference"]["readings"] > 10
+        assert snapshot["uncertainty_ns"] < 5_000
+    finally:
+        await keeper.close()
