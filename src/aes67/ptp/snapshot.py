@@ -7,6 +7,7 @@ from typing import Any
 from aes67.clock.measurement import DELAY, SYNC
 from aes67.clock.timebase import NS, UNKNOWN_NS, rate_to_ppm
 from aes67.ptp.foreign import ForeignMaster
+from aes67.ptp.gptp_port import GptpPort
 from aes67.ptp.heard import HeardMaster
 from aes67.ptp.ordinary_clock import OrdinaryClock
 from aes67.ptp.port import Port
@@ -80,6 +81,7 @@ def _no_port() -> dict[str, Any]:
         "port_identity": None,
         "port_state": None,
         "messages": {},
+        "peer": None,
         "masters": [],
     }
 
@@ -130,10 +132,31 @@ def _port(
             "delay_resp_sent": port.master.delay_responses,
             "delay_req_refused": port.master.unanswered,
         },
+        "peer": _peer(port) if isinstance(port, GptpPort) else None,
         "masters": [
             _master(port, heard, now_ns)
             for heard in sorted(port.heard.masters.values(), key=lambda m: (m.domain, m.clock))
         ],
+    }
+
+
+def _peer(port: GptpPort) -> dict[str, Any]:
+    """The neighbour of an 802.1AS port, and what its messages measure."""
+    peer = port.peer
+    return {
+        "neighbor": str(peer.neighbor) if peer.neighbor else None,
+        "as_capable": peer.as_capable,
+        "objection": peer.objection,
+        "link_delay_ns": None if peer.delay_ns is None else round(peer.delay_ns),
+        "link_delay_limit_ns": peer.limit_ns,
+        "rate_ppm": None if peer.rate_ppm is None else round(peer.rate_ppm, 6),
+        "grandmaster_rate_ppm": port.gm_rate_ppm,
+        "requests": peer.sent,
+        "requests_answered": peer.answered,
+        "requests_unanswered": peer.lost,
+        "unstamped": peer.unstamped,
+        "answers": port.responder.answered,
+        "answers_refused": port.responder.refused,
     }
 
 
@@ -155,7 +178,8 @@ def _master(port: Port, heard: HeardMaster, now_ns: int) -> dict[str, Any]:
     if announce is not None:
         entry["grandmaster"] = _dataset(announce)
     own = [m for m in port.table.masters.values() if m.identity.clock == heard.clock]
-    if heard.domain == port.config.domain and not heard.major_sdo and own:
+    ours = (port.config.domain, port.config.major_sdo)
+    if (heard.domain, heard.major_sdo) == ours and own:
         entry |= _measured(own[0], port, now_ns)
     return entry
 
