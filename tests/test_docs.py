@@ -123,3 +123,13 @@ def test_every_page_is_reachable_from_the_readme() -> None:
             waiting += [found] if found.is_file() else sorted(found.glob("*.md"))
     missing = {str(page.relative_to(ROOT)) for page in set(PAGES) - seen}
     assert missing <= {"CHANGELOG.md"}
+
+
+def test_every_weakness_of_the_daemon_has_a_test_or_a_reason() -> None:
+    page = text("compat.md")
+    rows = re.findall(r"^\| (\d+) \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == [*range(1, 49), *range(1, 12)]
+    tests = "".join(each.read_text(encoding="utf-8") for each in ROOT.glob("tests/**/test_*.py"))
+    written = set(re.findall(r"^ *(?:async )?def (test_\w+)\(", tests, re.MULTILINE))
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert named <= written, named - written
