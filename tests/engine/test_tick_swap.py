@@ -335,6 +335,17 @@ class TestClients:
         packets = world.counters("sinks")["packets"]
         world.until(lambda: world.counters("sinks")["packets"] > packets + 10)
 
+    def test_a_client_cannot_keep_the_memory_of_ended_streams(self, world: World) -> None:
+        world.apply([Stream()], [])
+        client = Client(world, buffer_frames=48_000)
+        client.play(noise(40_000, 2))
+        kept = os.dup(client.playback.region.fd)
+        assert os.fstat(kept).st_blocks * 512 > 40_000 * 2 * 4
+        client.close()
+        world.until(lambda: world.engine.collect() or not world.engine._streams.closing)
+        assert os.fstat(kept).st_blocks == 0
+        os.close(kept)
+
     def test_there_are_128_and_no_more(self, world: World) -> None:
         world.apply()
         clients = [Client(world, buffer_frames=10) for _ in range(128)]

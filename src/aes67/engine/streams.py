@@ -134,6 +134,7 @@ class Streams:
                 slot[SLOT_STATE] = SLOT_EMPTY
             if load_word(slot, SLOT_STATE) == SLOT_EMPTY:
                 del self._closing[stream_id]
+                playback.region.discard()  # its client may keep it mapped
                 playback.region.close()
                 self._changed()
 

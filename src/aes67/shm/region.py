@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import mmap
 import os
@@ -25,6 +26,7 @@ F_SEAL_SHRINK = 0x02
 F_SEAL_GROW = 0x04
 F_SEAL_FUTURE_WRITE = 0x10
 """Linux 5.1; not in Python's fcntl. Existing mappings stay writable, new ones cannot be."""
+_FALLOC_KEEP_SIZE_PUNCH_HOLE = 0x01 | 0x02
 
 
 @dataclass
@@ -43,6 +45,16 @@ class Region:
         """The int32 ring after the header page, in the given shape."""
         count = shape[0] * shape[1]
         return np.frombuffer(self.map, dtype="<i4", count=count, offset=PAGE_BYTES).reshape(shape)
+
+    def discard(self) -> None:
+        """Give the memory back at once, whoever keeps it mapped: all of it reads as zeros.
+
+        Somebody who writes there afterwards does so at his own expense. Memory that is read-only
+        for others stays: its seal forbids this too.
+        """
+        fallocate = ctypes.CDLL(None).fallocate
+        fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+        fallocate(self.fd, _FALLOC_KEEP_SIZE_PUNCH_HOLE, 0, self.size)
 
     def close(self) -> None:
         """Give the descriptor back; the mapping goes when the last view of it does."""
