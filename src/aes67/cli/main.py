@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from aes67.cli import alsa, node, service, streams
+from aes67.cli import alsa, node, ptp, service, streams
 from aes67.cli.output import error
 from aes67.client import ApiError, Client, Unreachable, default_url
 from aes67.errors import Aes67Error
@@ -93,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     options = common_options(defaults=False)
     node.add_commands(commands, options)
+    ptp.add_commands(commands, options)
     streams.add_commands(commands, options)
     alsa.add_commands(commands, options)
     service.add_commands(commands, options)

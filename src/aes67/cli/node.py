@@ -1,13 +1,13 @@
-"""`aes67 status`, `aes67 ptp`, `aes67 config`: the daemon as a whole."""
+"""`aes67 status`, `aes67 config`, `aes67 doctor`: the daemon as a whole."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
 from typing import Any
 
-from aes67.cli.output import facts, nanoseconds, paint, print_json, state, table
+from aes67.cli.output import facts, paint, print_json, state, table
+from aes67.cli.ptp import clock_facts, clock_word
 from aes67.client import Client
 from aes67.errors import Refused
 
@@ -19,12 +19,6 @@ def add_commands(commands: Commands, options: argparse.ArgumentParser) -> None:
     status = commands.add_parser("status", parents=[options], help="what is going on")
     status.set_defaults(run=show_status)
 
-    ptp = commands.add_parser("ptp", parents=[options], help="clock state, grandmaster, offset")
-    ptp.add_argument("--watch", action="store_true", help="print a line every second")
-    ptp.add_argument("--interval", type=seconds, default=1.0, help="seconds between lines")
-    ptp.add_argument("--count", type=int, default=0, help="end after so many lines (0: never)")
-    ptp.set_defaults(run=show_ptp)
-
     config = commands.add_parser("config", parents=[options], help="settings of the daemon")
     config.add_argument(
         "changes", nargs="*", metavar="KEY=VALUE", help="settings to change; none: show them"
@@ -33,14 +27,6 @@ def add_commands(commands: Commands, options: argparse.ArgumentParser) -> None:
 
     words = "what would keep this machine from good audio"
     commands.add_parser("doctor", parents=[options], help=words).set_defaults(run=examine)
-
-
-def seconds(text: str) -> float:
-    """An interval: 0.05 s or more."""
-    value = float(text)
-    if not 0.05 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text}: between 0.05 and 3600 seconds")
-    return value
 
 
 def show_status(arguments: argparse.Namespace, client: Client) -> int:
@@ -97,56 +83,6 @@ def pcm_row(row: dict[str, Any]) -> tuple[object, ...]:
     """An open PCM as a line of a table."""
     last = row["first"] + row["channels"] - 1
     return (row["application"], row["direction"], row["pid"], f"{row['first']}-{last}", row["rate"])
-
-
-def clock_word(clock: dict[str, Any]) -> str:
-    """The clock's state in one word."""
-    return str(clock.get("state") or clock.get("status") or "unknown")
-
-
-def clock_facts(clock: dict[str, Any]) -> list[tuple[str, object]]:
-    """The clock in words and figures."""
-    rate = clock.get("rate_ppm")
-    return [
-        ("clock", clock_word(clock)),
-        ("mode", clock.get("mode")),
-        ("grandmaster", clock.get("gmid") or "none"),
-        ("domain", clock.get("domain")),
-        ("offset", nanoseconds(clock.get("offset_ns"))),
-        ("uncertainty", nanoseconds(clock.get("uncertainty_ns"))),
-        ("rate", "unknown" if rate is None else f"{rate:.3f} ppm"),
-        ("path delay", nanoseconds(clock.get("path_delay_ns"))),
-        ("reason", clock.get("reason")),
-    ]
-
-
-def show_ptp(arguments: argparse.Namespace, client: Client) -> int:
-    """Print the clock once, or a line every interval."""
-    if not arguments.watch:
-        clock = client.get("/api/v1/ptp")
-        if arguments.json:
-            print_json(clock)
-        else:
-            print(facts(clock_facts(clock)))
-        return 0
-    shown = 0
-    while True:
-        clock = client.get("/api/v1/ptp")
-        print(json.dumps(clock) if arguments.json else clock_line(clock), flush=True)
-        shown += 1
-        if shown == arguments.count:
-            return 0
-        time.sleep(arguments.interval)
-
-
-def clock_line(clock: dict[str, Any]) -> str:
-    """The clock in one line."""
-    return (
-        f"{state(clock_word(clock).ljust(8))}  {clock.get('gmid') or 'no grandmaster'}  "
-        f"offset {nanoseconds(clock.get('offset_ns'))}  "
-        f"3 sigma {nanoseconds(clock.get('uncertainty_ns'))}  "
-        f"delay {nanoseconds(clock.get('path_delay_ns'))}"
-    )
 
 
 def examine(arguments: argparse.Namespace, client: Client) -> int:
