@@ -38,7 +38,7 @@ class ClockRows(Protocol):
 
 def mode(text: str) -> str:
     """A clock mode, checked; ValueError if there is none such."""
-    if text not in MODES and not re.fullmatch(r"phc:/dev/[\w./-]{1,64}", text):
+    if text not in MODES and not re.fullmatch(r"phc:/dev/[\w-]{1,32}", text):
         raise ValueError(MODE_RULE)
     return text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from aes67.ptp.profiles import PROFILES, Profile
 from aes67.wire.ptp_header import PortIdentity
 
 PHC_PREFIX = "phc:"
+DEVICE = r"/dev/[\w-]{1,32}"
 ROLES = {
     Mode.PTP: Role.ORDINARY,
     Mode.GPTP: Role.ORDINARY,
@@ -85,8 +87,9 @@ def parse_mode(text: str) -> tuple[Mode, str]:
     Raises:
         Refused: neither.
     """
-    if text.startswith(PHC_PREFIX):
-        return Mode.PHC, text.removeprefix(PHC_PREFIX)
+    device = text.removeprefix(PHC_PREFIX)
+    if device != text and re.fullmatch(DEVICE, device):
+        return Mode.PHC, device
     try:
         mode = Mode(text)
     except ValueError:
