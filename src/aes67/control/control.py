@@ -98,6 +98,7 @@ class Control:
         self.node.subscribe(self._happened)
         self.discovery = Discovery(self.node)
         """Idle until it is started."""
+        self.discovery.follow_from(self._silent_sinks)
         self.rtcp = RtcpService(self.node, self.link.snapshot)
         self.streaming = Streaming(
             self.node, self.link, lambda: str(self.clock_view().get("state", ""))
@@ -342,9 +343,15 @@ class Control:
         except OSError as error:
             log.error("the network interfaces cannot be read: %s", error)
 
+    def _silent_sinks(self) -> set[int]:
+        """Sinks whose newest frame was silence for want of packets."""
+        rows = (self.link.snapshot() or {}).get("sinks", {})
+        return {number for number, row in rows.items() if row["muted"]}
+
     async def _network_changed(self, now: Network) -> None:
         before = self.node.computed.ip_addr
         await self.node.change_network(now)
+        self.discovery.network_changed()
         if self.node.computed.ip_addr != before:
             log.info("network: %s", self.node.computed.ip_addr or "no address")
 

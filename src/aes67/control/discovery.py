@@ -75,6 +75,15 @@ class Discovery:
         await self._rtsp.close()
         self._sap.close()
 
+    def network_changed(self) -> None:
+        """Look at the network now: an address or a link is another one."""
+        for wake in self._wakes:
+            wake.set()
+
+    def follow_from(self, silent: Callable[[], set[int]]) -> None:
+        """`silent` says which sinks hear nothing: these follow their stream to another sender."""
+        self._follower.silent = silent
+
     def sources(self, kind: str) -> list[dict[str, Any]]:
         """Remote sources as the contract lists them: `all`, `sap` or `mdns`."""
         now = time.monotonic_ns()
@@ -124,18 +133,20 @@ class Discovery:
 
     def _configure_sap(self) -> None:
         config, network = self._node.config, self._node.state.network
-        interfaces = []
+        interfaces, links = [], []
         for name in dict.fromkeys(config.interfaces):
             found = network.find(name)
             with contextlib.suppress(OSError):
                 if found is not None and found.addresses:
                     interfaces.append((name, socket.if_nametoindex(name)))
+                    links.append((found.addresses[0], found.links))
         self._sap.configure(
             Settings(
                 tuple(interfaces),
                 config.sap_mcast_addr,
                 config.sap_interval,
                 network.address(config),
+                tuple(links),
             )
         )
         sources = self._node.sources.values()

@@ -1,12 +1,18 @@
-"""Which sinks have to follow their remote source to a newer description of the same session."""
+"""Which sinks have to follow their remote source to a newer description.
+
+Of the same session, if its version is larger; and of another session if it is the same stream
+otherwise: a source whose address has changed (DHCP) announces a new session, since address and
+session are one thing (RFC 4566, 5.2), and cannot take the old one back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 from aes67.discovery.remote import RemoteSource
-from aes67.errors import WireError
+from aes67.errors import Refused, WireError
 from aes67.session.model import Sink
+from aes67.session.stream import interpret
 from aes67.wire import sdp
 
 
@@ -30,6 +36,56 @@ def newer(sinks: Mapping[int, Sink], sources: Iterable[RemoteSource]) -> dict[in
         if version > origin.version and text != sink.sdp:
             found[number] = text
     return found
+
+
+def moved(sinks: Iterable[Sink], sources: Iterable[RemoteSource]) -> dict[int, str]:
+    """Sinks that hear nothing, by id, and the description each should take instead of its own.
+
+    It must be announced to the same groups and ports with the same format, have been heard of later
+    than the sink's own session, and be the only one.
+
+    Args:
+        sinks: those that receive nothing.
+    """
+    heard = list(sources)
+    found = {}
+    for sink in sinks:
+        origin, stream = _origin(sink.sdp), _stream(sink, sink.sdp)
+        if origin is None or stream is None:
+            continue
+        own = (each.seen_ns for each in heard if _key(each) == origin.key)
+        since_ns = max(own, default=-1)
+        same = {
+            _key(each): each.sdp
+            for each in heard
+            if each.seen_ns > since_ns
+            and _key(each) not in ((), origin.key)
+            and stream[0][0][0] in each.sdp
+            and _stream(sink, each.sdp) == stream
+        }
+        if len(same) == 1:
+            (found[sink.id],) = same.values()
+    return found
+
+
+def _key(source: RemoteSource) -> tuple[str, ...]:
+    origin = source.description.origin
+    return origin.key if origin is not None else ()
+
+
+Stream = tuple[tuple[tuple[str, int], ...], tuple[str, int, int, int]]
+"""Destinations, and encoding, rate, channels, payload type."""
+
+
+def _stream(sink: Sink, text: str) -> Stream | None:
+    """What a stream is on the wire, whoever sends it."""
+    try:
+        found = interpret(sink.model_copy(update={"sdp": text}))
+    except Refused:
+        return None
+    audio = found.audio
+    legs = tuple((leg.address, leg.port) for leg in found.legs)
+    return legs, (audio.encoding, audio.rate, audio.channels, audio.payload_type)
 
 
 def _origin(text: str) -> sdp.Origin | None:

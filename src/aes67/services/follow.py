@@ -1,6 +1,7 @@
 """Sinks that follow their remote source (`auto_sinks_update`), one after the other.
 
-Only the sink concerned changes. A description that is refused is not tried again until the clock
+Only the sink concerned changes. One that hears nothing follows its stream to another sender as well
+(`discovery.follow.moved`). A description that is refused is not tried again until the clock
 changes, since a foreign grandmaster is why most are.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 
 from aes67.discovery import follow
 from aes67.discovery.browser import Browser
@@ -18,15 +20,22 @@ log = logging.getLogger("aes67.follow")
 
 SETTLE_SECONDS = 0.02
 """Several changes of one moment are looked at together."""
+SILENCE_SECONDS = 0.3
+"""A sink whose sender has just gone is not silent yet: it is looked at again so much later."""
 
 
 class Follower:
-    """Keeps the sinks of `node` at what `browser` last heard of their sources."""
+    """Keeps the sinks of `node` at what `browser` last heard of their sources.
+
+    `silent`, to be set, says which sinks hear nothing.
+    """
 
     def __init__(self, node: Node, browser: Browser) -> None:
+        self.silent: Callable[[], set[int]] = set
         self._node, self._browser = node, browser
         self._refused: set[tuple[int, str]] = set()
         self._task: asyncio.Task[None] | None = None
+        self._silence: asyncio.Task[None] | None = None
         self._again = False
 
     def look(self, *, anew: bool = False) -> None:
@@ -39,9 +48,10 @@ class Follower:
 
     async def close(self) -> None:
         """Stop following."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        for task in (self._task, self._silence):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
 
     async def _follow(self) -> None:
         while self._again:
@@ -49,9 +59,21 @@ class Follower:
             await asyncio.sleep(SETTLE_SECONDS)
             if not self._node.config.auto_sinks_update:
                 continue
-            for number, text in follow.newer(self._node.sinks, self._browser.sources()).items():
-                if (number, text) not in self._refused:
-                    await self._take(number, text)
+            await self._take_all(follow.newer(self._node.sinks, self._browser.sources()))
+            if self._silence is None or self._silence.done():
+                self._silence = asyncio.create_task(self._follow_moved())
+
+    async def _follow_moved(self) -> None:
+        """Other sessions, for sinks that then hear nothing."""
+        await asyncio.sleep(SILENCE_SECONDS)
+        if self._node.config.auto_sinks_update:
+            silent = [self._node.sinks[each] for each in self.silent() if each in self._node.sinks]
+            await self._take_all(follow.moved(silent, self._browser.sources()))
+
+    async def _take_all(self, found: Mapping[int, str]) -> None:
+        for number, text in found.items():
+            if (number, text) not in self._refused:
+                await self._take(number, text)
 
     async def _take(self, number: int, text: str) -> None:
         try:

@@ -35,12 +35,18 @@ IPV6_MULTICAST_ALL = 29
 
 @dataclass(frozen=True)
 class Settings:
-    """Where and how: interfaces with their index, the group, seconds (0: automatic), address."""
+    """Where and how: interfaces with their index, the group, seconds (0: automatic), address.
+
+    `links` are the address of each interface and how often its link has come up: where one is
+    another, sockets are opened anew, so that they send from an address that is there and the groups
+    are joined again.
+    """
 
     interfaces: tuple[tuple[str, int], ...]
     group: str
     interval_s: int
     origin: str
+    links: tuple[tuple[str, int], ...] = ()
 
 
 class SapService:
@@ -66,8 +72,8 @@ class SapService:
     def configure(self, settings: Settings) -> None:
         """Use these settings; asked again with the same ones, try again what did not open."""
         before = self._settings
-        where = before is None or (before.interfaces, before.group) != (
-            settings.interfaces, settings.group,
+        where = before is None or (before.interfaces, before.group, before.links) != (
+            settings.interfaces, settings.group, settings.links,
         )  # fmt: skip
         if where:  # announced anew, so that a new interface need not wait for the interval
             self._end_announcements(silently=before is None or before.group == settings.group)
