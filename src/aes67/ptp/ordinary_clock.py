@@ -75,7 +75,7 @@ class OrdinaryClock:
         self.measured_ns = 0
         self._due_ns = now_ns
         self._kept: Announce | None = None
-        self.rates = Rates()
+        self.rates = [Rates() for _ in self.ports]
         self._local = local
         if mode in LOCAL:
             self._take_local(now_ns)
@@ -187,8 +187,8 @@ class OrdinaryClock:
 
     def _update(self, now_ns: int) -> None:
         self._due_ns = now_ns + PUBLISH_NS
-        if self.port is not None:
-            self.rates.sample(now_ns, self.port.received)
+        for port, rates in zip(self.ports, self.rates, strict=True):
+            rates.sample(now_ns, port.received)
         if self.mode in LOCAL:
             self._take_local(now_ns)
         elif self.reference is not None:

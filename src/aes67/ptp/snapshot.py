@@ -64,7 +64,12 @@ def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
         "handovers": clock.handovers,
         "epoch": clock.media.epoch,
         "session_epoch": clock.media.session_epoch,
-        **(_port(port, followed, clock.rates, now_ns) if port else _no_port()),
+        **(_port(port, followed, clock.rates[clock.ports.index(port)]) if port else _no_port()),
+        "masters": [
+            _master(each, heard, now_ns)
+            for each in clock.ports
+            for heard in sorted(each.heard.masters.values(), key=lambda m: (m.domain, m.clock))
+        ],
     }
 
 
@@ -82,7 +87,6 @@ def _no_port() -> dict[str, Any]:
         "port_state": None,
         "messages": {},
         "peer": None,
-        "masters": [],
     }
 
 
@@ -98,9 +102,8 @@ def _lost(port: Port, followed: ForeignMaster | None) -> dict[str, int]:
     }
 
 
-def _port(
-    port: Port, followed: ForeignMaster | None, rates: Rates, now_ns: int
-) -> dict[str, Any]:
+def _port(port: Port, followed: ForeignMaster | None, rates: Rates) -> dict[str, Any]:
+    """Of the port whose master is followed; the first one without any."""
     config = port.config
     return {
         "domain": config.domain,
@@ -133,10 +136,6 @@ def _port(
             "delay_req_refused": port.master.unanswered,
         },
         "peer": _peer(port) if isinstance(port, GptpPort) else None,
-        "masters": [
-            _master(port, heard, now_ns)
-            for heard in sorted(port.heard.masters.values(), key=lambda m: (m.domain, m.clock))
-        ],
     }
 
 
@@ -167,6 +166,7 @@ def _master(port: Port, heard: HeardMaster, now_ns: int) -> dict[str, Any]:
         "clock": dashed(heard.clock),
         "domain": heard.domain,
         "profile": "gptp" if heard.major_sdo else "ptp",
+        "interface": port.config.interface,
         "address": heard.source,
         "last_heard_seconds": round((now_ns - heard.last_ns) / NS, 3),
         "messages": heard.messages,
