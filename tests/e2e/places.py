@@ -59,19 +59,23 @@ class Link(AbstractContextManager["Link"]):
         )
         try:
             self._await_namespace()
-            peer = ["peer", "name", self.far, "netns", str(self._keeper.pid)]
-            ip("link", "add", self.near, "type", "veth", *peer)
-            for prefix, name, address in (
-                ([], self.near, self.near_address),
-                (self.far_prefix, self.far, self.far_address),
-            ):
-                ip("address", "add", f"{address}/24", "dev", name, prefix=prefix)
-                ip("link", "set", name, "up", prefix=prefix)
-                ip("route", "replace", "224.0.0.0/4", "dev", name, prefix=prefix)
+            self.plug()
         except BaseException:
             self._end_keeper()
             raise
         return self
+
+    def plug(self) -> None:
+        """Make both ends; again after one was deleted, which takes the other with it."""
+        peer = ["peer", "name", self.far, "netns", str(self._keeper.pid)]
+        ip("link", "add", self.near, "type", "veth", *peer)
+        for prefix, name, address in (
+            ([], self.near, self.near_address),
+            (self.far_prefix, self.far, self.far_address),
+        ):
+            ip("address", "add", f"{address}/24", "dev", name, prefix=prefix)
+            ip("link", "set", name, "up", prefix=prefix)
+            ip("route", "replace", "224.0.0.0/4", "dev", name, prefix=prefix)
 
     def _await_namespace(self) -> None:
         own = os.readlink("/proc/thread-self/ns/net")

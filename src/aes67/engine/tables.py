@@ -23,6 +23,7 @@ from aes67.shm.layout import (
     SOURCE_ROW,
     TIMING_ASYNC,
     TIMING_DIRECT,
+    delay_limit_frames,
     early_limit_frames,
 )
 from aes67.wire.payload import BLOCK_FRAMES, MAX_PAYLOAD_BYTES, channel_status
@@ -31,7 +32,7 @@ Rows = np.ndarray[Any, Any]
 
 TABLE_BYTES = MAX_SOURCES * SOURCE_ROW.size + MAX_SINKS * SINK_ROW.size
 _PACKET_SHARE = 100
-"""A delay leaves 1/100 s of the early limit to packets and to senders ahead of us."""
+"""Marks reach 1/100 s further than a packet may: what the longest one covers."""
 _STALL_SHARE = 50
 """The bus is made final before receiving after 1/50 s: marks must reach that much further."""
 
@@ -98,9 +99,7 @@ def _check_source(name: str, row: Any, plan: Plan) -> None:
 
 def _check_sink(name: str, row: Any, plan: Plan) -> None:
     _check_stream(name, row, plan, -1)
-    _within(
-        name, row, "delay_frames", 0, early_limit_frames(plan.rate) - plan.rate // _PACKET_SHARE
-    )
+    _within(name, row, "delay_frames", 0, delay_limit_frames(plan.rate))
     _within(name, row, "timing", TIMING_DIRECT, TIMING_ASYNC)
     for leg in range(int(row["leg_count"])):
         if not 0 < row["group_ip"][leg] < 2**32:

@@ -10,7 +10,7 @@ from aes67.errors import Refused
 from aes67.session.model import Sink, Source
 from aes67.session.network import Network
 from aes67.session.stream import CODECS, SinkStream
-from aes67.shm.layout import early_limit_frames
+from aes67.shm.layout import delay_limit_frames
 from aes67.wire.payload import MAX_PAYLOAD_BYTES
 
 NO_GRANDMASTER = "00-00-00-00-00-00-00-00"
@@ -77,7 +77,7 @@ def check_sink_name(sink: Sink, others: Iterable[Sink]) -> None:
 def check_sink(sink: Sink, stream: SinkStream, config: Config) -> None:
     """Whether this node can receive it.
 
-    The largest delay leaves 20 ms to packets and to senders ahead of us.
+    The largest delay is the engine's (`shm.layout.delay_limit_frames`).
 
     Raises:
         Refused: the field that forbids it.
@@ -87,7 +87,7 @@ def check_sink(sink: Sink, stream: SinkStream, config: Config) -> None:
         raise Refused(
             "delay", sink.delay, f"at least one packet, {stream.frames_per_packet} samples"
         )
-    most = early_limit_frames(stream.audio.rate) - stream.audio.rate // 50
+    most = delay_limit_frames(stream.audio.rate)
     if sink.delay > most:
         raise Refused("delay", sink.delay, f"at most {most} samples at {stream.audio.rate} Hz")
 

@@ -12,6 +12,7 @@ __all__ = [
     "buffer_bytes_max",
     "bus_frames_for",
     "bus_reach_frames",
+    "delay_limit_frames",
     "early_limit_frames",
     "ring_frames_for",
 ]
@@ -121,6 +122,11 @@ def early_limit_frames(rate: int) -> int:
     The rest is for an engine that comes late: it writes that much further than `bus_done` says.
     """
     return (bus_frames_for(rate) - bus_reach_frames(rate)) * 3 // 4
+
+
+def delay_limit_frames(rate: int) -> int:
+    """Largest delay of a sink: it leaves 20 ms to packets and to senders ahead of us."""
+    return early_limit_frames(rate) - rate // 50
 
 
 def buffer_bytes_max(rate: int, channels: int = 0) -> int:
