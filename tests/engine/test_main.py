@@ -140,6 +140,41 @@ async def test_a_tick_that_hangs_ends_the_process(monkeypatch: pytest.MonkeyPatc
     engine.close()
 
 
+DYING_TICK = """
+import sys
+from aes67.engine import main, thread
+from aes67.engine.wiring import STOP
+
+run, rounds = thread.run, []
+
+def dying(tick):
+    rounds.append(run)
+    if len(rounds) == 1 or tick.common["control"][STOP]:
+        return run(tick)
+    raise IndexError("index 9 is out of bounds")
+
+thread.run = dying
+main._compile = lambda: None
+sys.exit(main.main(["--runtime-dir", sys.argv[1], "--no-lock-memory"]))
+"""
+"""An engine whose tick, once it runs, ends as compiled code does that meets an index it has not."""
+
+
+def test_a_tick_that_dies_ends_the_process(directory: Path) -> None:
+    """And so soon that what its parent starts is back within the applications' grace time."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", DYING_TICK, str(directory)], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        _, err = process.communicate(timeout=100)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == os.EX_SOFTWARE
+    assert "IndexError: index 9 is out of bounds" in err
+    assert "the tick has ended by itself" in err.splitlines()[-1]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_starts_serves_and_ends(directory: Path, number: signal.Signals) -> None:
     """By hand, without a parent and without real-time rights if there are none."""

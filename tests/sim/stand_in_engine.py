@@ -59,6 +59,7 @@ class StandInEngine:
     applied: list[tuple[Any, bytes]] = field(default_factory=list)
     refuse_rate: int = -1
     collected: int = 0
+    ticking: bool = True
 
     def __post_init__(self) -> None:
         self.clock = create("clock", CLOCK.size, read_only_for_others=True)

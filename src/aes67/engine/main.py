@@ -151,7 +151,7 @@ async def _run(options: argparse.Namespace) -> None:
 
 
 async def _until(stopped: asyncio.Event, engine: Engine) -> None:
-    """Housekeeping until the process is asked to end, or the tick stands still.
+    """Housekeeping until the process is asked to end, or the tick has ended or stands still.
 
     A thread that hangs cannot be joined, so the process then ends at once; its parent starts it
     again.
@@ -163,6 +163,9 @@ async def _until(stopped: asyncio.Event, engine: Engine) -> None:
             async with asyncio.timeout(HOUSEKEEPING_SECONDS):
                 await stopped.wait()
         engine.collect()
+        if not engine.ticking and not stopped.is_set():
+            log.critical("the tick has ended by itself, see above: ending the process")
+            os._exit(os.EX_SOFTWARE)
         # A process that was stopped finds an old heartbeat once; a tick that hangs, every time.
         stale = stale + 1 if time.monotonic_ns() - int(page["mono_ns"]) > TICK_HANGS_NS else 0
         if stale >= TICK_HANGS_CHECKS:
