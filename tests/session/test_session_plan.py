@@ -288,6 +288,16 @@ def test_unicast_needs_no_membership_and_gets_its_own_ttl() -> None:
     assert "not this machine's 10.0.1.1" in elsewhere.sink_notes[0][0]
 
 
+def test_what_we_send_to_our_own_address_comes_in_by_the_loopback() -> None:
+    """The kernel never lets it out; what others send to that address comes from the network."""
+    ours = "a=source-filter: incl IN IP4 10.0.1.1 10.0.1.1\n"
+    theirs = "a=source-filter: incl IN IP4 10.0.1.1 10.0.0.9\n"
+    for extra, interface in ((ours, "lo"), (theirs, "eth0"), ("", "eth0")):
+        made = plan(state(sinks=[sink(0, sdp_of(address="10.0.1.1", extra=extra))]))
+        assert made.message["sockets"] == [{"interface": interface, "port": 5004}]
+        assert [name for name, _ in made.legs[0]] == [interface]
+
+
 def test_both_legs_are_received_where_there_are_two_interfaces() -> None:
     text = (
         "v=0\no=- 1 2 IN IP4 10.0.0.9\ns=Two\nt=0 0\na=group:DUP 1 2\n"

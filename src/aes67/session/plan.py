@@ -30,6 +30,7 @@ from aes67.shm.layout import MAX_SOCKETS
 from aes67.wire.sdp_media import Leg
 
 UNICAST_TTL = 64
+LOOPBACK = "lo"
 TICK_MOST_FRAMES = 48
 """At 1 FS, more at a multiple of it: 1 ms. Each tick costs a wake-up, dear on virtual machines."""
 TICK_LEAST_NS = 125_000
@@ -257,9 +258,9 @@ def _sink(
     legs = []
     for index, leg in enumerate(_receivable(state, stream) if enabled else ()):
         source = leg.included[0] if len(leg.included) == 1 else ""
-        row = sockets.row(config.interfaces[index], leg.port)
-        legs.append(SinkLeg(leg.address, leg.port, source, row))
         address = state.network.address(config)
+        row = sockets.row(arrives_on(config.interfaces[index], leg, address), leg.port)
+        legs.append(SinkLeg(leg.address, leg.port, source, row))
         if index == 0 and not is_multicast(leg.address) and leg.address != address:
             notes.append(f"sent to {leg.address}, which is not this machine's {address}")
     whole = (
@@ -274,6 +275,16 @@ def _sink(
         identity=identity.identity(*whole),
         enabled=enabled,
     ), tuple(notes)
+
+
+def arrives_on(interface: str, leg: Leg, own: str) -> str:
+    """The interface a leg's packets come in by: what this machine sends to itself never leaves it.
+
+    So a unicast stream to our own address is looked for on `lo` if its description says that we
+    send it (source-filter), and on the network if it does not.
+    """
+    own_stream = not is_multicast(leg.address) and leg.address == own and own in leg.included
+    return LOOPBACK if own_stream else interface
 
 
 def _receivable(state: State, stream: SinkStream) -> tuple[Leg, ...]:
