@@ -13,6 +13,7 @@ from aes67.clock.estimator import Estimator
 from aes67.clock.lock import LOCK_BELOW_NS, Lock, Sight, State
 from aes67.clock.media_clock import STEP_NS, MediaClock
 from aes67.clock.timebase import MS, NS, UNKNOWN_NS, US, Line
+from aes67.clock.track import Track
 from aes67.ptp.bmca import PortState
 from aes67.ptp.decision import StateDecision
 from aes67.ptp.foreign import ForeignMaster
@@ -137,7 +138,7 @@ class OrdinaryClock:
         return self.ports[0] if self.ports else None
 
     @property
-    def estimator(self) -> Estimator | None:
+    def estimator(self) -> Estimator | Track | None:
         """Of what is followed, a master or a reference; None: nothing is."""
         if self.reference is not None:
             return self.reference.estimator
@@ -234,7 +235,7 @@ class OrdinaryClock:
                 self._kept = announce
                 self.decision.keep_time_of(announce)
 
-    def _steer(self, now_ns: int, estimator: Estimator | None) -> None:
+    def _steer(self, now_ns: int, estimator: Estimator | Track | None) -> None:
         """Let the media clock follow if there is something to follow that is good enough."""
         if estimator is not None and self.lock.state in USABLE:
             step_ns = STEP_NS if self.media.locked_once else FIRST_STEP_NS

@@ -7,13 +7,13 @@ anybody disciplines it.
 
 from __future__ import annotations
 
-from aes67.clock.estimator import Estimator
 from aes67.clock.lock import Sight, in_words
-from aes67.clock.measurement import direct
+from aes67.clock.measurement import LIMIT_NS
 from aes67.clock.media_clock import STEP_NS
 from aes67.clock.timebase import MS, NS
+from aes67.clock.track import Track
 
-READ_NS = 125 * MS
+READ_NS = 62 * MS + MS // 2
 SILENT_NS = NS
 WIDE_NS = 100_000
 """A reading that took longer than this was interrupted and is left out."""
@@ -24,10 +24,9 @@ class Reference:
 
     def __init__(self, name: str, now_ns: int) -> None:
         self.name = name
-        self.estimator = Estimator()
+        self.estimator = Track()
         self.readings = 0
         self.wide = 0
-        self.steps = 0
         self.width_ns = 0
         self.trouble = ""
         """Why it could not be read the last time; empty: it was."""
@@ -35,33 +34,25 @@ class Reference:
         """What it says of itself, as "nobody disciplines it"."""
         self.next_ns = now_ns
         self._read_ns = now_ns
-        self._jumped = False
+
+    @property
+    def steps(self) -> int:
+        """How often the clock was stepped, or its rate set anew."""
+        return self.estimator.steps
 
     def take(self, raw_ns: int, time_ns: int, width_ns: int) -> None:
         """It showed `time_ns` (TAI) at `raw_ns`, in the middle of a bracket of `width_ns`."""
         if width_ns > WIDE_NS:
             self.wide += 1
             return
+        if not 0 <= time_ns < LIMIT_NS:
+            self.trouble = f"the time of {self.name} is out of range"
+            return
         self.trouble = ""
         self.readings += 1
         self.width_ns = width_ns
         self._read_ns = raw_ns
-        made = direct(raw_ns, time_ns)
-        if made is None:
-            self.trouble = f"the time of {self.name} is out of range"
-            return
-        if self.estimator.usable and abs(time_ns - self.estimator.line.at(raw_ns)) >= STEP_NS:
-            # readings have no queues to wait in: a second one that says so is proof
-            if self._jumped:
-                self.steps += 1
-                self.estimator = Estimator()
-                self._jumped = False
-            else:
-                self._jumped = True
-                return
-        else:
-            self._jumped = False
-        self.estimator.add(made)
+        self.estimator.add(raw_ns, time_ns, width_ns)
 
     def failed(self, why: str) -> None:
         """It could not be read."""
