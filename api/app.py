@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from aes67.config.model import Config
 from aes67.config.tree import TreeError
 from aes67.control.control import Control
 from aes67.errors import Refused
-from aes67_api import metrics, pages, schema
+from aes67_api import documents, metrics, pages
 from aes67_api.compat import others, settings, streamer, streams
 from aes67_api.guard import Guard
 from aes67_api.v1 import clock, events, listen, problems, routes
@@ -31,6 +27,7 @@ def create(control: Control) -> ASGIApp:
         "of the AES67 daemon, `v1` are ours.",
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
     )
     app.state.control = control
     app.state.watch = events.watch_of(control)
@@ -38,13 +35,13 @@ def create(control: Control) -> ASGIApp:
     ours = (routes.router, clock.router, listen.router, events.router)
     for router in (*contract, *ours, metrics.router):
         app.include_router(router)
+    documents.add_documents(app)
     pages.add_documentation(app)
     app.include_router(pages.router)
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(Refused, problems.of_refusal)
     app.add_exception_handler(TreeError, problems.of_tree)
     app.add_exception_handler(RequestValidationError, problems.of_validation)
-    _complete_schema(app)
     return Guard(app, lambda: control.node.config.http_allowed_hosts.split(","))
 
 
@@ -52,7 +49,10 @@ async def _no_route(request: Request, error: Exception) -> Response:
     """An unknown path or method: empty, as the contract has it; in /api/v1 a problem."""
     assert isinstance(error, HTTPException)
     if request.url.path.startswith("/api/v1/"):
-        return problems.problem(error.status_code, str(error.detail), "", None, "no such route")
+        answer = problems.problem(error.status_code, str(error.detail), "", None, "no such route")
+        if error.status_code == 405:
+            answer.headers["Allow"] = documents.methods_at(request.app, request.url.path)
+        return answer
     if request.method not in METHODS:
         return Response(status_code=400)
     has_body = request.headers.get("content-length", "0") != "0" or (
@@ -61,20 +61,3 @@ async def _no_route(request: Request, error: Exception) -> Response:
     if request.method in ("POST", "PUT", "PATCH") and not has_body:
         return Response(status_code=400)
     return Response(status_code=404 if error.status_code == 405 else error.status_code)
-
-
-def _complete_schema(app: FastAPI) -> None:
-    """Add the schemas that only hand-read bodies refer to."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        bodies: tuple[type[BaseModel], ...] = (*schema.BODIES, Config)
-        for model in bodies:
-            described = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(described.pop("$defs", {}))
-            schemas.setdefault(model.__name__, described)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import socket
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,12 +51,12 @@ class Guard:
         if method not in READING:
             reason = self._foreign(scope)
             if reason:
-                await _answer(send, 403, reason)
+                await _refuse(scope, send, 403, reason)
                 return
             body = await _body(receive)
             if isinstance(body, int):
                 words = {408: "the body did not come in time", 413: "the body is too large"}
-                await _answer(send, body, words.get(body, ""))
+                await _refuse(scope, send, body, words.get(body, ""))
                 return
             receive = _replay(body, receive)
         if method == "HEAD":
@@ -169,13 +171,26 @@ def _without_body(send: Send) -> Send:
     return bare
 
 
+async def _refuse(scope: Scope, send: Send, status: int, reason: str) -> None:
+    """In words, or as a problem where our own interface is asked."""
+    if not scope["path"].startswith("/api/v1/"):
+        await _answer(send, status, reason)
+        return
+    title = HTTPStatus(status).phrase
+    problem = {"type": "about:blank", "title": title, "status": status, "detail": reason}
+    problem |= {"field": "", "value": None, "rule": reason}
+    headers = {"Content-Type": "application/problem+json"}
+    await _answer(send, status, json.dumps(problem), headers)
+
+
 async def _answer(
     send: Send, status: int, text: str = "", headers: dict[str, str] | None = None
 ) -> None:
     body = text.encode()
-    fields = {"Content-Length": str(len(body))} | (headers or {})
+    fields = {"Content-Length": str(len(body))}
     if body:
         fields["Content-Type"] = "text/plain"
+    fields |= headers or {}
     raw = [(key.lower().encode(), value.encode()) for key, value in fields.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})

@@ -81,16 +81,23 @@ def add_documentation(app: FastAPI) -> None:
     assets = Path(str(files("fastapi_offline") / "static"))
     served = {"swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"}
 
-    @app.get("/docs", include_in_schema=False)
-    async def documentation() -> HTMLResponse:
+    def page(document: str, title: str) -> HTMLResponse:
         return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title=app.title,
+            openapi_url=document,
+            title=title,
             swagger_js_url="/docs/swagger-ui-bundle.js",
             swagger_css_url="/docs/swagger-ui.css",
             swagger_favicon_url="/docs/favicon.png",
             swagger_ui_parameters={"validatorUrl": None},
         )
+
+    @app.get("/docs", include_in_schema=False)
+    async def native() -> HTMLResponse:
+        return page("/api/v1/openapi.json", "AES67 node")
+
+    @app.get("/docs/contract", include_in_schema=False)
+    async def contract() -> HTMLResponse:
+        return page("/api/openapi.json", "AES67 node, interface of the AES67 daemon")
 
     @app.get("/docs/{name}", include_in_schema=False)
     async def asset(name: str) -> Response:

@@ -133,6 +133,15 @@ def body_of(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
+WRITES = {
+    403: "a page of another origin, or a foreign Host",
+    408: "the body did not come in time",
+    413: "the body is too large",
+    500: "the engine, or the file system",
+}
+"""What else may come of a change."""
+
+
 def answer(model: type[BaseModel] | None = None, media_type: str = "") -> dict[int | str, Any]:
     """OpenAPI of the answers: this model, text of this type, or an empty 200; and the error."""
     ok: dict[str, Any] = {"description": "done"}
@@ -141,7 +150,13 @@ def answer(model: type[BaseModel] | None = None, media_type: str = "") -> dict[i
     elif media_type:
         ok = {"content": {media_type: {"schema": {"type": "string"}}}, "description": "text"}
     reason = {"text/plain": {"schema": {"type": "string"}}}
-    return {200: ok, 400: {"description": "refused, with the reason", "content": reason}}
+    found: dict[int | str, Any] = {200: ok}
+    found[400] = {"description": "refused, with the reason", "content": reason}
+    found[404] = {"description": "no such path"}
+    if model is None and not media_type:
+        for code, why in WRITES.items():
+            found[code] = {"description": why, "content": reason}
+    return found
 
 
 BODIES: tuple[type[BaseModel], ...] = (ContractConfig, PtpConfig, ContractSource, ContractSink)

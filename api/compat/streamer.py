@@ -14,7 +14,7 @@ from aes67.session.node import NOT_IN_USE
 from aes67.streamer import protocol
 from aes67_api import schema
 from aes67_api.answers import CORS, INVALID_ID, error, json, number
-from aes67_api.compat.streams import NO_INT, digits
+from aes67_api.compat.streams import NO_INT, Digits, digits
 from aes67_api.deps import ControlDep
 from aes67_api.relay import endless, whole
 
@@ -53,7 +53,7 @@ EMPTY = {
 
 
 @router.get("/streamer/info/{id}", responses=schema.answer(schema.StreamerInfo))
-async def streamer_info(id: str, control: ControlDep) -> Response:
+async def streamer_info(id: Digits, control: ControlDep) -> Response:
     """State of the streamer for a sink, and where in the ring of files it is."""
     key = number(digits(id))
     if not control.streaming.enabled:
@@ -82,14 +82,14 @@ async def streamer_info(id: str, control: ControlDep) -> Response:
 
 
 @router.get("/streamer/stream/{id}", responses=schema.answer(media_type=AAC))
-async def stream(id: str, request: Request, control: ControlDep) -> Response:
+async def stream(id: Digits, request: Request, control: ControlDep) -> Response:
     """The files of a sink as they are finished, without end."""
     answer = await _ask(control, "live", "failed to init streamer", id)
     return answer if isinstance(answer, Response) else endless(request, answer, AAC)
 
 
 @router.get("/streamer/stream/{id}/{file}", responses=schema.answer(media_type=AAC))
-async def stream_file(id: str, file: str, control: ControlDep) -> Response:
+async def stream_file(id: Digits, file: Digits, control: ControlDep) -> Response:
     """A file of a sink's ring."""
     answer = await _ask(control, "file", "failed to fetch stream", id, file)
     if isinstance(answer, Response):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException, Response
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Response
 
 from aes67.config.tree import TreeError, parse
 from aes67.errors import Refused
@@ -15,6 +17,7 @@ from aes67_api.deps import Body, ControlDep
 
 router = APIRouter(prefix="/api", tags=["contract"], default_response_class=Response)
 
+Digits = Annotated[str, Path(json_schema_extra={"pattern": "^[0-9]+$"}, description="a number")]
 NO_INT = "failed to convert id"
 NO_INT_PUT = "error parsing JSON: number conversion out of range"
 
@@ -60,7 +63,7 @@ async def streams(control: ControlDep) -> Response:
     responses=schema.answer(),
     openapi_extra=schema.body_of(schema.ContractSource),
 )
-async def put_source(id: str, control: ControlDep, body: Body) -> Response:
+async def put_source(id: Digits, control: ControlDep, body: Body) -> Response:
     """Add or replace a source."""
     key = number(digits(id))
     if key is None:
@@ -79,7 +82,7 @@ async def put_source(id: str, control: ControlDep, body: Body) -> Response:
 
 
 @router.delete("/source/{id}", responses=schema.answer())
-async def delete_source(id: str, control: ControlDep) -> Response:
+async def delete_source(id: Digits, control: ControlDep) -> Response:
     """Remove a source."""
     key = number(digits(id))
     if key is None:
@@ -94,7 +97,7 @@ async def delete_source(id: str, control: ControlDep) -> Response:
 
 
 @router.get("/source/sdp/{id}", responses=schema.answer(media_type="application/sdp"))
-async def source_sdp(id: str, control: ControlDep) -> Response:
+async def source_sdp(id: Digits, control: ControlDep) -> Response:
     """The session description of a source."""
     key = number(digits(id))
     if key is None:
@@ -110,7 +113,7 @@ async def source_sdp(id: str, control: ControlDep) -> Response:
     responses=schema.answer(),
     openapi_extra=schema.body_of(schema.ContractSink),
 )
-async def put_sink(id: str, control: ControlDep, body: Body) -> Response:
+async def put_sink(id: Digits, control: ControlDep, body: Body) -> Response:
     """Add or replace a sink."""
     key = number(digits(id))
     if key is None:
@@ -127,7 +130,7 @@ async def put_sink(id: str, control: ControlDep, body: Body) -> Response:
 
 
 @router.delete("/sink/{id}", responses=schema.answer())
-async def delete_sink(id: str, control: ControlDep) -> Response:
+async def delete_sink(id: Digits, control: ControlDep) -> Response:
     """Remove a sink."""
     key = number(digits(id))
     if key is None:
@@ -142,7 +145,7 @@ async def delete_sink(id: str, control: ControlDep) -> Response:
 
 
 @router.get("/sink/status/{id}", responses=schema.answer(schema.SinkStatus))
-async def sink_status(id: str, control: ControlDep) -> Response:
+async def sink_status(id: Digits, control: ControlDep) -> Response:
     """Flags of a sink, latched since they were last read, and its least arrival time in ms."""
     key = number(digits(id))
     if key is None:

@@ -11,12 +11,13 @@ from aes67.services.streamer import StreamerGone
 from aes67.streamer import protocol
 from aes67_api.deps import ControlDep
 from aes67_api.relay import endless
-from aes67_api.v1.problems import RESPONSES, problem
+from aes67_api.v1.problems import RESPONSES, problem, said
 from aes67_api.v1.routes import SinkId
 
 router = APIRouter(prefix="/api/v1", tags=["v1"], responses=RESPONSES)
 
 AUDIO: dict[int | str, dict[str, Any]] = {
+    409: said("there is nothing to hear it with: no streamer, no engine, no codec, no room"),
     200: {
         "description": "audio without end",
         "content": {
@@ -59,11 +60,11 @@ async def listen(
             protocol.Request("listen", id, format=format, channels=chosen)
         )
     except StreamerGone as gone:
-        return problem(503, "No streamer", "", None, str(gone))
+        return problem(409, "No streamer", "", None, str(gone))
     reason = answer.head["error"]
     if not reason:
         return endless(request, answer, protocol.FORMATS[format])
     answer.close()
     if reason == protocol.NO_CHANNEL:
         raise Refused("channels", channels or "", RULES[reason])
-    return problem(503, "Cannot be heard", "", None, RULES.get(reason, reason))
+    return problem(409, "Cannot be heard", "", None, RULES.get(reason, reason))

@@ -65,9 +65,21 @@ def of_tree(request: Request, error: Exception) -> Response:
     return problem(400, "Malformed request", error.key, None, error.text)
 
 
+def said(description: str) -> dict[str, Any]:
+    """OpenAPI of a problem as an answer."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
+
+
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "refused: field, value and rule"},
-    404: {"model": Problem, "description": "there is no such stream"},
-    503: {"model": Problem, "description": "the engine does not answer"},
+    400: said("refused: field, value and rule"),
+    404: said("there is no such stream"),
+    503: said("the engine does not answer"),
 }
 """OpenAPI of the errors."""
+REFUSED_WRITES: dict[int | str, dict[str, Any]] = {
+    403: said("a page of another origin, or a foreign Host"),
+    408: said("the body did not come in time"),
+    413: said("the body is too large"),
+}
+"""OpenAPI of what stands before every write."""

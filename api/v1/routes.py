@@ -14,7 +14,7 @@ from aes67.session.model import SINKS, SOURCES, Sink, Source
 from aes67.session.node import NOT_IN_USE
 from aes67_api.deps import Body, ControlDep
 from aes67_api.v1.models import SinkView, SourceView, Status
-from aes67_api.v1.problems import RESPONSES, problem
+from aes67_api.v1.problems import REFUSED_WRITES, RESPONSES, problem, said
 
 router = APIRouter(prefix="/api/v1", tags=["v1"], responses=RESPONSES)
 
@@ -56,6 +56,7 @@ async def config_schema() -> list[dict[str, Any]]:
 
 @router.patch(
     "/config",
+    responses=REFUSED_WRITES | {507: said("the file could not be written")},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -90,14 +91,14 @@ async def source(id: SourceId, control: ControlDep) -> dict[str, Any]:
     return _one(control.source_views(), id)
 
 
-@router.put("/sources/{id}", response_model=SourceView)
+@router.put("/sources/{id}", response_model=SourceView, responses=REFUSED_WRITES)
 async def put_source(id: SourceId, source: Source, control: ControlDep) -> dict[str, Any]:
     """Add or replace a source."""
     await control.node.put_source(source.model_copy(update={"id": id}))
     return _one(control.source_views(), id)
 
 
-@router.delete("/sources/{id}", status_code=204)
+@router.delete("/sources/{id}", status_code=204, responses=REFUSED_WRITES)
 async def delete_source(id: SourceId, control: ControlDep) -> Response:
     """Remove a source."""
     await control.node.delete_source(id)
@@ -116,14 +117,14 @@ async def sink(id: SinkId, control: ControlDep) -> dict[str, Any]:
     return _one(control.sink_views(), id)
 
 
-@router.put("/sinks/{id}", response_model=SinkView)
+@router.put("/sinks/{id}", response_model=SinkView, responses=REFUSED_WRITES)
 async def put_sink(id: SinkId, sink: Sink, control: ControlDep) -> dict[str, Any]:
     """Add or replace a sink; with `use_sdp` false its description is fetched from `source` now."""
     await control.put_sink(sink.model_copy(update={"id": id}))
     return _one(control.sink_views(), id)
 
 
-@router.delete("/sinks/{id}", status_code=204)
+@router.delete("/sinks/{id}", status_code=204, responses=REFUSED_WRITES)
 async def delete_sink(id: SinkId, control: ControlDep) -> Response:
     """Remove a sink."""
     await control.node.delete_sink(id)
