@@ -2,6 +2,7 @@
 // reason comes from the service in words.
 
 import { count } from "/format.js";
+import { showListen } from "/listen.js";
 import { LAMP as CLOCK_LAMP, showClock } from "/clock.js";
 
 const PERIOD_MS = 1000;
@@ -61,6 +62,7 @@ function show(status) {
   if (!engine.connected) verdict("bad", "engine not running");
   else verdict(CLOCK_LAMP[clock.state] ?? "wait", `clock ${clock.state ?? "unknown"}, ${status.sources.length} sources, ${status.sinks.length} sinks`);
   showClock($("clock"), clock);
+  showListen(status.sinks);
   table("sources", [
     ["Id", (s) => count(s.id), "number"],
     ["Name", (s) => s.name],
