@@ -21,8 +21,8 @@ PLUGIN = "alsa_plugin"
 SHARED = ["grant.c", "link.c", "params.c"]
 LIBRARIES = {
     "libasound_module_pcm_aes67": [
-        "pcm_aes67.c", "callbacks.c", "chmap.c", "hw_params.c", "life.c", "motion.c", "samples.c",
-        *SHARED,
+        "pcm_aes67.c", "callbacks.c", "chmap.c", "hw_params.c", "life.c", "motion.c", "names.c",
+        "samples.c", *SHARED,
     ],
     "libasound_module_ctl_aes67": ["ctl_aes67.c", *SHARED],
 }

@@ -76,6 +76,23 @@ static int read_server(struct params *params, snd_config_t *node)
 	return 0;
 }
 
+static int read_name(char name[PARAMS_NAME_BYTES], const char *id, snd_config_t *node)
+{
+	const char *text;
+	long number;
+
+	if (snd_config_get_integer(node, &number) == 0) { /* SOURCE=0 */
+		snprintf(name, PARAMS_NAME_BYTES, "%ld", number);
+		return 0;
+	}
+	if (snd_config_get_string(node, &text) < 0 || (text && strlen(text) >= PARAMS_NAME_BYTES)) {
+		SNDERR("aes67: %s must be a stream's name or id", id);
+		return -EINVAL;
+	}
+	strcpy(name, text ? text : "");
+	return 0;
+}
+
 /* Keys that are not ours but may stand in any definition; card, device and subdevice come with
  * the name hw:RAVENNA. */
 static int is_ignored(const char *id)
@@ -99,6 +116,10 @@ static int read_field(struct params *params, const char *id, snd_config_t *node)
 			return read_number(params, &fields[i], node);
 	if (!strcmp(id, "server"))
 		return read_server(params, node);
+	if (!strcmp(id, "source"))
+		return read_name(params->source, id, node);
+	if (!strcmp(id, "sink"))
+		return read_name(params->sink, id, node);
 	if (!strcmp(id, "exclusive")) {
 		int flag = snd_config_get_bool(node);
 

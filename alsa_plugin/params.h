@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #define PARAMS_PATH_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
+#define PARAMS_NAME_BYTES 256
 
 struct params {
 	unsigned int channels; /* CHANNELS: this many, 0: what the application wants */
@@ -16,6 +17,8 @@ struct params {
 	unsigned int exclusive; /* EXCLUSIVE: refuse when the channels are in use */
 	unsigned int grace_ms; /* GRACE: how long to go on without an engine */
 	char server[PARAMS_PATH_BYTES]; /* SERVER: the engine's socket */
+	char source[PARAMS_NAME_BYTES]; /* SOURCE, SINK: a stream's name, see names.h */
+	char sink[PARAMS_NAME_BYTES];
 };
 
 /* Read `conf` and find the socket. 0, -EINVAL with a text that names the field and its range, or

@@ -8,6 +8,7 @@
  * the same clock wakes the application; the socket to the engine is the life line.
  */
 #define _GNU_SOURCE
+#include "names.h"
 #include "pcm.h"
 
 #include <errno.h>
@@ -138,6 +139,8 @@ __attribute__((visibility("default"))) SND_PCM_PLUGIN_DEFINE_FUNC(aes67)
 
 	(void)root;
 	err = params_read(&params, conf);
+	if (err == 0)
+		err = names_resolve(&params, stream == SND_PCM_STREAM_CAPTURE);
 	if (err < 0)
 		return err;
 	pcm = create(&params, name, stream);

@@ -13,6 +13,16 @@ CTL_LIBRARY = "libasound_module_ctl_aes67.so"
 TEMPLATE = "aes67.conf"
 SYSTEM_CONFIGURATIONS = ("/usr/share/alsa/alsa.conf", "/usr/local/share/alsa/alsa.conf")
 
+LISTING = """
+# the streams of the daemon, for `aplay -L`
+@hooks.1 {{
+	func load
+	files [ "{}" ]
+	errors false
+}}
+"""
+"""alsa.conf has the hook 0. Hooks count only in files that ALSA_CONFIG_PATH names."""
+
 
 class AlsaError(Aes67Error):
     """The plugin or alsa-lib's own configuration is not where it must be; says what to do."""
@@ -92,7 +102,8 @@ def private_environment(
         AlsaError: as `config_text` and `system_configuration`.
     """
     path = folder / TEMPLATE
-    path.write_text(config_text(lib_dir), encoding="utf-8")
+    streams = (server.parent if server else folder) / "streams.conf"
+    path.write_text(config_text(lib_dir) + LISTING.format(streams), encoding="utf-8")
     environment = dict(os.environ)
     environment["ALSA_CONFIG_PATH"] = f"{system_configuration()}:{path}"
     if server is not None:

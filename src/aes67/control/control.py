@@ -19,6 +19,7 @@ from aes67.control import fetch, files, logs
 from aes67.control.discovery import Discovery
 from aes67.control.flags import flags, leg_missing, minimum_time_ms
 from aes67.control.network_view import network_view, network_warnings
+from aes67.control.pcm_names import PcmNames
 from aes67.control.script import StatusScript
 from aes67.control.snapshot import contract_clock, contract_ptp, sink_view, source_view
 from aes67.control.streaming import Streaming
@@ -104,6 +105,7 @@ class Control:
             self.node, self.link, lambda: str(self.clock_view().get("state", ""))
         )
         self._script = StatusScript()
+        self._pcm_names = PcmNames(runtime_dir)
         self._heartbeat = Heartbeat()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch: LinkWatch | None = None
@@ -119,6 +121,7 @@ class Control:
             self.node.warnings["log"] = warning
         await self._look_at_network()
         await self._load_status()
+        self._pcm_names.update(self.node)
         self.link.start()
         await self.streaming.start()
         self._watch = LinkWatch(lambda found: self._spawn(self._network_changed(network(found))))
@@ -160,6 +163,7 @@ class Control:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._script.close()
+        self._pcm_names.close()
         await self.node.save_status()
         await self.link.close()
 
@@ -318,6 +322,7 @@ class Control:
     # what happens here
 
     def _happened(self, event: Event) -> None:
+        self._pcm_names.update(self.node)
         if isinstance(event, ClockChanged):
             log.info("clock %s, grandmaster %s", event.status, event.gmid)
             self._script.run(self.node.config.ptp_status_script, event.status)

@@ -1,0 +1,62 @@
+"""Streams as ALSA names: the table the plugin resolves them by, and the list `aplay -L` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+TABLE_HEAD = "# streams of the AES67 daemon, read by its ALSA plugin: kind id first channels name\n"
+LISTING_HEAD = "# written by the AES67 daemon for `aplay -L`; replaced at each change\n"
+UNQUOTABLE = set('"\\|')
+"""Characters of a name that ALSA's list cannot hold; such a stream is listed by its id."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A source or sink: what it is called, and its device channels."""
+
+    kind: str
+    """`source` or `sink`."""
+    id: int
+    name: str
+    map: tuple[int, ...]
+
+    @property
+    def device(self) -> str:
+        """What `aplay -D` takes."""
+        plain = not UNQUOTABLE & set(self.name) and self.name.isprintable() and self.name
+        return f"aes67:{self.kind.upper()}=" + (f'"{self.name}"' if plain else str(self.id))
+
+    @property
+    def is_in_a_row(self) -> bool:
+        """Whether a PCM can have exactly these channels."""
+        return self.map == tuple(range(self.map[0], self.map[0] + len(self.map)))
+
+
+def table(streams: Iterable[Named]) -> str:
+    """The plugin's table (alsa_plugin/names.c says how it is read)."""
+    lines = [TABLE_HEAD]
+    for each in streams:
+        first = str(each.map[0]) if each.is_in_a_row else "-"
+        name = "".join(letter if letter.isprintable() else " " for letter in each.name)
+        lines.append(f"{each.kind} {each.id} {first} {len(each.map)} {name}\n")
+    return "".join(lines)
+
+
+def listing(streams: Iterable[Named]) -> str:
+    """ALSA configuration that adds the streams to what `aplay -L` and `arecord -L` show."""
+    lines = [LISTING_HEAD]
+    for each in streams:
+        if not each.is_in_a_row:
+            continue
+        name = "".join(" " if letter in UNQUOTABLE or not letter.isprintable() else letter
+                       for letter in each.name)  # fmt: skip
+        channels = f"channel {each.map[0]}"
+        if len(each.map) > 1:
+            channels = f"channels {each.map[0]} to {each.map[-1]}"
+        direction = "Output" if each.kind == "source" else "Input"
+        device = each.device.replace('"', '\\"')
+        words = f"AES67 {each.kind} {each.id}: {name} ({channels})"
+        shown = f"{device}|{words}|IOID{direction}"
+        lines.append(f'namehint.pcm.aes67_{each.kind}_{each.id} "{shown}"\n')
+    return "".join(lines)
