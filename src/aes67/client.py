@@ -78,8 +78,9 @@ class Client:
             answer = connection.getresponse()
             text = answer.read().decode("utf-8", "replace")
         except (OSError, HTTPException) as error:
+            reason = getattr(error, "strerror", None) or error
             raise Unreachable(
-                f"no daemon at {self.url} ({error}); start one with aes67-daemon, "
+                f"no daemon at {self.url} ({reason}); start one with aes67-daemon, "
                 "or say where it is with --url or AES67_URL"
             ) from None
         finally:

@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from aes67.cli import alsa, node, ptp, service, streams
 from aes67.cli.output import error
@@ -40,6 +41,16 @@ examples:
 exit codes: 0 done, 1 refused or failed, 2 wrong arguments, 3 no daemon answers
 environment: AES67_URL (address of the daemon), NO_COLOR
 """
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what there is to choose from when nothing was chosen."""
+
+    def error(self, message: str) -> NoReturn:
+        if message.endswith((": COMMAND", ": ACTION")):
+            self.print_help(sys.stderr)
+            self.exit(USAGE, f"\n{self.prog}: error: say which of these\n")
+        super().error(message)
 
 
 class _Version(argparse.Action):
@@ -81,7 +92,7 @@ def common_options(defaults: bool) -> argparse.ArgumentParser:
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line as argparse knows it."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="aes67",
         description="AES67 audio over the network without a kernel module: look at and "
         "change a running aes67-daemon.",
