@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aes67.cli import main as cli
-from aes67.cli.doctor import governor, real_time, stream
+from aes67.cli.doctor import governor, interface, real_time, stream
 
 
 def test_without_a_daemon_it_still_looks_at_the_machine(
@@ -54,3 +54,20 @@ def test_governors(tmp_path: Path, names: tuple[str, ...], state: str) -> None:
 )
 def test_streams(kind: str, row: dict[str, object], state: str) -> None:
     assert stream(kind, {"id": 1, "name": "x"} | row).state == state
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "good"), ({"querier": "waiting"}, "good"), ({"querier": "unknown"}, "good"),
+        ({"querier": "none"}, "warning"), ({"querier": "none", "groups": 0}, "good"),
+        ({"querier": "none", "name": "lo"}, "good"), ({"running": False}, "bad"),
+        ({"present": False}, "bad"), ({"addresses": []}, "bad"),
+    ],
+)  # fmt: skip
+def test_interfaces(changes: dict[str, object], state: str) -> None:
+    row = {
+        "name": "eth0", "present": True, "running": True, "addresses": ["10.0.0.1"], "groups": 2,
+        "querier": "heard",
+    }  # fmt: skip
+    assert interface(row | changes).state == state

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from aes67.cli.output import GREEN, RED, YELLOW, paint, print_json
 from aes67.client import ApiError, Client, Unreachable
@@ -143,9 +144,35 @@ def daemon(client: Client) -> Iterator[Finding]:
     locked = clock.get("state") in ("locked", "holdover")
     state = GOOD if clock.get("state") == "locked" else WARNING if locked else BAD
     yield Finding("clock", state, f"{clock.get('state')}: {clock.get('reason')}")
+    for row in status.get("network", {}).get("interfaces", []):
+        yield interface(row)
     for kind, rows in (("source", status["sources"]), ("sink", status["sinks"])):
         for row in rows:
             yield stream(kind, row)
+
+
+QUERIER_WORDS = {
+    "heard": "an IGMP querier asks",
+    "none": "no IGMP querier asks",
+    "waiting": "no IGMP querier has asked yet",
+    "unknown": "IGMP queriers cannot be heard without CAP_NET_RAW",
+}
+
+
+def interface(row: dict[str, Any]) -> Finding:
+    """One network interface in use; the daemon's warnings say more."""
+    subject = f"interface {row['name']}"
+    if not row["present"]:
+        return Finding(subject, BAD, "there is none of this name", "interface_name: ip link")
+    if not row["running"]:
+        return Finding(subject, BAD, "no link", "is the cable in, is the switch on?")
+    if not row["addresses"]:
+        return Finding(subject, BAD, "no IPv4 address", "is there a DHCP server? ip address")
+    words = f"{row['addresses'][0]}, {QUERIER_WORDS.get(row['querier'], row['querier'])}"
+    if row["querier"] == "none" and row["groups"] and row["name"] != "lo":
+        cure = "turn on the querier of one switch, or multicast stops after some minutes"
+        return Finding(subject, WARNING, words, cure)
+    return Finding(subject, GOOD, words)
 
 
 def stream(kind: str, row: dict[str, object]) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from typing import Any
 
 from aes67.cli.output import facts, paint, print_json, state, table
@@ -48,11 +49,17 @@ def show_status(arguments: argparse.Namespace, client: Client) -> int:
     print(table(SINK_HEAD, [sink_row(row) for row in status["sinks"]]))
     print()
     print(table(PCM_HEAD, [pcm_row(row) for row in status.get("pcms", [])]))
+    print()
+    interfaces = status.get("network", {}).get("interfaces", [])
+    print(table(NETWORK_HEAD, [interface_row(row) for row in interfaces]))
     return 0
 
 
 SOURCE_HEAD = ("source", "name", "state", "address", "codec", "channels", "packets", "errors")
-SINK_HEAD = ("sink", "name", "state", "timing", "packets", "lost", "late", "silent", "note")
+SINK_HEAD = (
+    "sink", "name", "state", "timing", "packets", "lost", "late", "silent", "jitter", "spare",
+    "note",
+)  # fmt: skip
 PCM_HEAD = ("application", "direction", "process", "channels", "rate")
 
 
@@ -73,10 +80,30 @@ def sink_row(row: dict[str, Any]) -> tuple[object, ...]:
     word = "no packets"
     if flags.get("receiving_rtp_packet"):
         word = "silence" if counters.get("muted", flags.get("muted")) else "audio"
+    legs = row.get("legs") or []
     return (
         row["id"], row["name"], word, row.get("timing"), counters.get("packets"),
-        counters.get("lost"), counters.get("late"), counters.get("silent_frames"), row.get("note"),
+        counters.get("lost"), counters.get("late"), counters.get("silent_frames"),
+        milliseconds([leg.get("jitter_us") for leg in legs], max),
+        milliseconds([leg.get("margin_min_us") for leg in legs], min), row.get("note"),
     )  # fmt: skip
+
+
+def milliseconds(values: list[float | None], choose: Callable[[list[float]], float]) -> str:
+    """The worst of what the legs say, in ms; empty when none does."""
+    known = [value for value in values if value is not None]
+    return f"{choose(known) / 1000:.2f} ms" if known else ""
+
+
+NETWORK_HEAD = ("interface", "roles", "link", "addresses", "groups", "querier")
+
+
+def interface_row(row: dict[str, Any]) -> tuple[object, ...]:
+    """A network interface as a line of a table."""
+    link = "up" if row["running"] else "down" if row["present"] else "missing"
+    querier = row["querier_address"] if row["querier"] == "heard" else row["querier"]
+    roles, addresses = ", ".join(row["roles"]), ", ".join(row["addresses"])
+    return (row["name"], roles, link, addresses, row["groups"], querier)
 
 
 def pcm_row(row: dict[str, Any]) -> tuple[object, ...]:
