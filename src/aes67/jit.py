@@ -203,6 +203,11 @@ CACHE = _prepare_cache()
 """Where compiled code is kept; None: nothing can be kept, and every start compiles anew."""
 
 
+def is_empty() -> bool:
+    """Whether nothing has been compiled yet for this source state."""
+    return CACHE is not None and not any(entry.is_dir() for entry in os.scandir(CACHE))
+
+
 def _compile(function: F, **options: bool) -> F:
     if CACHE is not None:
         numba.config.CACHE_DIR = str(CACHE)  # read by the decorator; Numba reloads it at times

@@ -112,7 +112,7 @@ def _compile() -> None:
     if jit.CACHE is None:
         log.warning("no folder can be written that would keep the compiled engine: every start "
                     "takes a minute or two (AES67_CACHE_DIR names a folder)")  # fmt: skip
-    elif not any(entry.is_dir() for entry in os.scandir(jit.CACHE)):
+    elif jit.is_empty():
         log.info("compiling the engine: the first start takes a minute or two")
     compiled = sum(step.compiled for step in warmup.run(lambda step: None))
     if compiled and jit.CACHE is not None and COMPILED_MARK not in os.environ:

@@ -103,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if not options.json:
         print(f"cache    {jit.CACHE or 'none: no folder can be written'}", flush=True)
+        if jit.is_empty():
+            print("compiling the engine for this processor, once: a minute or two", flush=True)
     steps = run(report)
     pruned = jit.prune(jit.CACHE) if jit.CACHE else []
     if options.json:
