@@ -13,7 +13,7 @@ import pytest
 from aes67.cli import main as cli
 from aes67.cli import service_system
 from aes67.cli.service_system import System, chosen_config, chosen_user, writable_paths
-from aes67.cli.service_unit import OWN_LINE, Unit
+from aes67.cli.service_unit import NAMES_PATH, OWN_LINE, Unit, names_service
 
 ROOT = Path(__file__).parents[2]
 DAEMON, CONFIG = PurePath("/opt/aes67/bin/aes67-daemon"), PurePath("/etc/aes67/daemon.conf")
@@ -66,6 +66,22 @@ def test_systemd_takes_the_unit_and_finds_it_confined(
         done = subprocess.run(["systemd-analyze", *command], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         assert unit.name not in done.stderr, "warnings name the file"
+
+
+@pytest.mark.peer("systemd-analyze")
+def test_systemd_takes_the_units_that_keep_the_names(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "aes67"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    names = tmp_path / f"aes67-test-names-{os.getpid()}"
+    names.with_suffix(".path").write_text(NAMES_PATH)
+    names.with_suffix(".service").write_text(names_service(program, is_in_home=False))
+    units = [str(names.with_suffix(suffix)) for suffix in (".path", ".service")]
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *units],
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert names.name not in done.stderr
 
 
 def image(directory: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aes67.session.pcm_names import Named, listing, table
+from aes67.session.pcm_names import Named, listing, read_table, table
 from plugin.harness import Mock
 
 OPEN = ["-t", "raw", "-f", "S16_LE", "-r", "48000", "-c"]
@@ -149,6 +150,24 @@ def test_any_name_is_one_line_of_each(name: str, channels: list[int]) -> None:
     stream = Named("source", 1, name, tuple(channels))
     assert len(table([stream]).splitlines()) == 2
     assert len(listing([stream]).splitlines()) == 1 + stream.is_in_a_row
+
+
+@given(st.lists(st.tuples(st.text(max_size=20), st.integers(0, 900), st.integers(1, 64))))
+def test_the_list_made_of_the_table_is_the_list(rows: list[tuple[str, int, int]]) -> None:
+    """As root makes it of what the daemon's user has written."""
+    streams = [
+        Named("sink", number, name, tuple(range(first, first + count)))
+        for number, (name, first, count) in enumerate(rows)
+        if name.isprintable()
+    ]
+    assert listing(read_table(table(streams))) == listing(streams)
+
+
+@given(st.text())
+def test_any_table_makes_a_list_of_names_and_nothing_else(text: str) -> None:
+    lines = listing(read_table(text)).splitlines()[1:]
+    for line in lines:
+        assert re.fullmatch(r'namehint\.pcm\.aes67_(source|sink)_\d+ "(\\"|[^"\\])*"', line)
 
 
 def test_a_file_of_the_installed_kind_is_listed_too(streams: Mock, tmp_path: Path) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 
 from aes67.cli.node import Commands
 from aes67.cli.output import facts, print_json
 from aes67.client import Client
+
+STREAMS = Path("/run/aes67/streams")
+"""What the system's daemon says of its streams."""
+STREAMS_FILE = Path("/var/lib/alsa/conf.d/60-aes67-streams.conf")
 
 
 def add_commands(commands: Commands, options: argparse.ArgumentParser) -> None:
@@ -20,6 +25,11 @@ def add_commands(commands: Commands, options: argparse.ArgumentParser) -> None:
         ("status", "what is defined where; 1 when nothing is", status),
     ):
         actions.add_parser(name, parents=[options], help=words).set_defaults(run=run)
+    words = "the streams of the daemon as ALSA names"
+    listed = actions.add_parser("names", parents=[options], help=words)
+    listed.add_argument("--write", action="store_true",
+                        help=f"those of the system's daemon into {STREAMS_FILE} (as root)")
+    listed.set_defaults(run=names)
 
 
 def install(arguments: argparse.Namespace, client: Client) -> int:
@@ -53,6 +63,29 @@ def status(arguments: argparse.Namespace, client: Client) -> int:
         missing = ", ".join(found.missing_libraries)
         print(facts([*list(value.items())[:3], ("missing libraries", missing)]))
     return 0 if found.is_installed else 1
+
+
+def names(arguments: argparse.Namespace, client: Client) -> int:
+    """Print the names of all streams, or write alsa-lib's list of them."""
+    from aes67.session.pcm_names import Named, listing, read_table
+
+    if arguments.write:
+        text = STREAMS.read_text(encoding="utf-8") if STREAMS.exists() else ""
+        STREAMS_FILE.parent.mkdir(parents=True, exist_ok=True)
+        new = STREAMS_FILE.with_name(f".{STREAMS_FILE.name}.new")
+        new.write_text(listing(read_table(text)), encoding="utf-8")
+        new.chmod(0o644)
+        new.replace(STREAMS_FILE)
+        return 0
+    streams = client.get("/api/streams")
+    rows = [Named(kind, row["id"], row["name"], tuple(row["map"]))
+            for kind in ("source", "sink") for row in streams[f"{kind}s"]]  # fmt: skip
+    shown = [each.device for each in rows if each.is_in_a_row]
+    if arguments.json:
+        print_json(shown)
+    elif shown:
+        print("\n".join(shown))
+    return 0
 
 
 def _told(arguments: argparse.Namespace, sentences: list[str]) -> int:

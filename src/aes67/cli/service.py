@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aes67.cli import service_unit
+from aes67.cli.alsa import STREAMS_FILE
 from aes67.cli.node import Commands
 from aes67.cli.output import facts, print_json
 from aes67.cli.service_system import (
@@ -98,13 +99,18 @@ def install(arguments: argparse.Namespace, client: Client) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(unit(made), encoding="utf-8")
     said.append(f"wrote {path}")
-    system.run("systemctl", "enable", NAME)
+    names = path.with_name(service_unit.NAMES)
+    home = is_in_home(daemon, Path(sys.executable).resolve())
+    program = daemon.with_name("aes67")
+    names.with_suffix(".path").write_text(service_unit.NAMES_PATH, encoding="utf-8")
+    names.with_suffix(".service").write_text(service_unit.names_service(program, home))
+    system.run("systemctl", "enable", NAME, f"{service_unit.NAMES}.path")
     if "enabled" in system.run("systemctl", "is-enabled", PREDECESSOR, check=False).split():
         said.append(f"{PREDECESSOR} is enabled, too: systemctl disable --now {PREDECESSOR}")
     said.append("it starts with the system from now on")
     if system.is_running and not arguments.no_start:
         system.run("systemctl", "daemon-reload")
-        system.run("systemctl", "restart", NAME)
+        system.run("systemctl", "restart", NAME, f"{service_unit.NAMES}.path")
         said.append("started; `aes67 service status`, `journalctl -u aes67`: how it is doing")
     elif not arguments.no_start:
         said.append("systemd does not run here: the service starts when it does")
@@ -120,14 +126,18 @@ def remove(arguments: argparse.Namespace, client: Client) -> int:
         return _told(arguments, ["nothing was installed"])
     if OWN_LINE not in text:
         raise ServiceError(f"{system.at(UNIT)} is not ours")
+    names = f"{service_unit.NAMES}.path"
     if system.is_running:
-        system.run("systemctl", "stop", NAME)
-    system.run("systemctl", "disable", NAME)
+        system.run("systemctl", "stop", NAME, names, check=False)
+    system.run("systemctl", "disable", NAME, names, check=False)
     system.at(UNIT).unlink()
+    for suffix in (".path", ".service"):
+        system.at(UNIT).with_name(service_unit.NAMES + suffix).unlink(missing_ok=True)
     said.append(f"stopped, and deleted {system.at(UNIT)}")
     if system.is_running:
         system.run("systemctl", "daemon-reload")
     shutil.rmtree(system.at(CACHE), ignore_errors=True)
+    system.at(STREAMS_FILE).unlink(missing_ok=True)
     if user := service_unit.made_user(text):
         system.run("userdel", user, check=False)
         said.append(f"deleted user {user}")

@@ -145,3 +145,42 @@ def made_user(unit: str) -> str:
         if line.startswith(USER_LINE):
             return line.removeprefix(USER_LINE).strip()
     return ""
+
+
+NAMES = "aes67-names"
+NAMES_PATH = f"""\
+{OWN_LINE}
+[Unit]
+Description=Names of AES67 streams for aplay -L
+
+[Path]
+PathChanged=/run/aes67/streams
+
+[Install]
+WantedBy=multi-user.target
+"""
+NAMES_SERVICE = f"""\
+{OWN_LINE}
+# alsa-lib of every program reads the list, so root writes it and not the daemon's own user
+[Unit]
+Description=Names of AES67 streams for aplay -L
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart={{program}} alsa names --write
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+PrivateDevices=yes
+PrivateNetwork=yes
+PrivateTmp=yes
+ProtectHome={{home}}
+ProtectSystem=strict
+ReadWritePaths=/var/lib
+RestrictAddressFamilies=none
+"""
+
+
+def names_service(program: PurePath, is_in_home: bool) -> str:
+    """The unit that `NAMES_PATH` starts at each change of a stream's name."""
+    return NAMES_SERVICE.format(program=quoted(program), home="read-only" if is_in_home else "yes")

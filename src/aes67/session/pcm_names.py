@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from aes67.shm.layout import MAX_STREAM_CHANNELS
+
 TABLE_HEAD = "# streams of the AES67 daemon, read by its ALSA plugin: kind id first channels name\n"
 LISTING_HEAD = "# written by the AES67 daemon for `aplay -L`; replaced at each change\n"
+ROW = re.compile(r"(source|sink) ([0-9]{1,3}) ([0-9]{1,4}) ([0-9]{1,3}) (.*)", re.ASCII)
 UNQUOTABLE = set('"\\|')
 """Characters of a name that ALSA's list cannot hold; such a stream is listed by its id."""
 
@@ -41,6 +45,19 @@ def table(streams: Iterable[Named]) -> str:
         name = "".join(letter if letter.isprintable() else " " for letter in each.name)
         lines.append(f"{each.kind} {each.id} {first} {len(each.map)} {name}\n")
     return "".join(lines)
+
+
+def read_table(text: str) -> list[Named]:
+    """The streams of a table whose channels follow each other; other lines are passed over."""
+    found = []
+    for line in text.split("\n"):
+        match = ROW.fullmatch(line)
+        if match is None or not 1 <= int(match[4]) <= MAX_STREAM_CHANNELS:
+            continue
+        first = int(match[3])
+        channels = tuple(range(first, first + int(match[4])))
+        found.append(Named(match[1], int(match[2]), match[5], channels))
+    return found
 
 
 def listing(streams: Iterable[Named]) -> str:
