@@ -28,8 +28,9 @@ LOCK_BELOW_NS = 5 * US
 UNLOCK_ABOVE_NS = 20 * US
 OBSERVE_NS = 1_800 * MS
 """Shortest time from the first measurement to the lock: 2 s less the timers' grain."""
-STEADY_NS = 100 * MS
-"""How long 3 sigma must have been below the limit without a break."""
+STEADY_NS = 10 * MS
+"""How long 3 sigma must have been below the limit without a break: with one Sync a second the third
+one, 2 s after the first, is to lock."""
 RATE_LIMIT_PPM = 500.0
 """A master further off than this is not believed (1588 allows 100)."""
 

@@ -1,8 +1,9 @@
 """Delay_Req and Delay_Resp (1588 clause 11.3) from the asking side: when to ask, what answers what.
 
 The spacing is random between 0 and twice the interval the master allows (9.5.11.2), so that slaves
-do not ask in step. Asking begins with the first Sync, before the master has qualified: the path is
-then known by the time it has.
+do not ask in step; until the clock is locked it is an even 1 to 1.2 times that interval, since each
+answer is waited for. Asking begins with the first Sync, before the master has qualified: the path
+is then known by the time it has.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ PENDING = 8
 ANSWERS = 4
 """Masters whose answers to one request are taken: around a handover there may be two."""
 FIRST_WITHIN_NS = 50 * MS
+EARLY_SPREAD = 0.2
 LOG_LIMITS = (-4, 5)
 """Rates beyond these are not followed: 16 a second, one in 32 s."""
 
@@ -43,6 +45,8 @@ class DelayRequests:
         self._sequence = 0
         self._last_ns: int | None = None
         self.log_interval = 0
+        self.settled = False
+        """The clock is locked."""
         self.next_ns: int | None = None
         self.sent = 0
         self.answered = 0
@@ -130,4 +134,7 @@ class DelayRequests:
             self.next_ns = min(self.next_ns, self._spread(self._last_ns))
 
     def _spread(self, last_ns: int) -> int:
-        return last_ns + MS + round(2 * self._random() * interval_ns(self.log_interval))
+        interval = interval_ns(self.log_interval)
+        if not self.settled:
+            return last_ns + MS + round((1.0 + EARLY_SPREAD * self._random()) * interval)
+        return last_ns + MS + round(2 * self._random() * interval)

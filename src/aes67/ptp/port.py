@@ -154,6 +154,11 @@ class Port:
         """Whether the configuration lets this clock be a master of ours."""
         return not self.config.allowed_masters or clock in self.config.allowed_masters
 
+    @property
+    def patient(self) -> bool:
+        """Whether nobody waits for this port to answer."""
+        return self.state is not PortState.MASTER
+
     # -- the clock behind
 
     def set_clock(self, clock: Line, *, usable: bool = True) -> None:
@@ -161,9 +166,13 @@ class Port:
         self._clock = clock
         self._may_pass_on = usable
 
+    def stamped_by_card(self, by_card: bool) -> None:
+        """Whether stamps are taken at the wire: for kinds of port that judge by it."""
+
     def calibrated(self, locked: bool) -> None:
         """The clock behind has locked to the selected master, or lost it."""
         self._calibrated = locked
+        self.requests.settled = locked
         if self.state in (PortState.UNCALIBRATED, PortState.SLAVE):
             self._become(PortState.SLAVE if locked else PortState.UNCALIBRATED)
 
@@ -292,6 +301,7 @@ class Port:
         if master is not self.selected:
             self.selected = master
             self._calibrated = False
+            self.requests.settled = False
             self._events.append(Selected(master.identity if master else None))
 
     def _become(self, state: PortState) -> None:
