@@ -41,6 +41,8 @@ class Spec:
     allowed_masters: frozenset[bytes] = frozenset()
     asymmetry_ns: int = 0
     ports: tuple[tuple[str, str], ...] = ()
+    card_timestamps: str = "off"
+    link_delay_limit_ns: int = 0
 
 
 class Listener:

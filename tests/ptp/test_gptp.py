@@ -26,7 +26,7 @@ PPM = 47.0
 
 
 def test_the_neighbour_s_distance_and_rate_are_found_and_make_it_capable() -> None:
-    world = GptpWorld(limit_ns=LIMIT_HARDWARE_NS)
+    world = GptpWorld(config(link_delay_limit_ns=LIMIT_HARDWARE_NS))
     Neighbor(world).start()
     assert not world.port.peer.as_capable
     assert "asking" in world.port.objection
@@ -67,7 +67,7 @@ def test_with_software_stamps_it_is_the_median_that_counts(seed: int) -> None:
 
 
 def test_beyond_the_limit_the_neighbour_is_none() -> None:
-    world = GptpWorld(limit_ns=LIMIT_HARDWARE_NS)
+    world = GptpWorld(config(link_delay_limit_ns=LIMIT_HARDWARE_NS))
     Neighbor(world, down=fixed(900), up=fixed(900), announcing=True, syncing=True).start()
     world.run(5)
     assert "the link delay to 00-1B-21-FF-FE-00-00-01 is 0.9 us, more than 0.8" in (

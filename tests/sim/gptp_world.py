@@ -148,7 +148,7 @@ class Neighbor:
 class GptpWorld:
     """The event queue and the port under test."""
 
-    def __init__(self, settings: PortConfig | None = None, seed: int = 1, **port: int) -> None:
+    def __init__(self, settings: PortConfig | None = None, seed: int = 1) -> None:
         self.rng = np.random.default_rng(seed)
         self.now = 0
         self.local = Oscillator(ppm=-12.0, start_ns=4_411 * NS)
@@ -159,7 +159,7 @@ class GptpWorld:
         self._count = 0
         raw_ns = self.local.at(0)
         self.clock = Line(raw_ns, raw_ns + 1_000 * NS)
-        self.port = GptpPort(settings or config(), self.rng.random, raw_ns, self.clock, **port)
+        self.port = GptpPort(settings or config(), self.rng.random, raw_ns, self.clock)
 
     def at(self, true_ns: int, action: Callable[[], None]) -> None:
         self._count += 1

@@ -30,6 +30,7 @@ RANGES = (
     ("sync_interval", -7, 1),
     ("announce_interval", -3, 4),
     ("asymmetry_ns", -10_000_000, 10_000_000),
+    ("link_delay_limit_ns", 0, 1_000_000_000),
 )
 OPTIONAL = ("sync_interval", "announce_interval")
 MAX_PORTS = 2
@@ -64,6 +65,10 @@ class ClockSpec(Protocol):
     def asymmetry_ns(self) -> int: ...
     @property
     def ports(self) -> tuple[tuple[str, str], ...]: ...
+    @property
+    def card_timestamps(self) -> str: ...
+    @property
+    def link_delay_limit_ns(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -148,10 +153,12 @@ def port_config(
         interface=interface,
         allowed_masters=spec.allowed_masters,
         asymmetry_ns=spec.asymmetry_ns,
+        link_delay_limit_ns=spec.link_delay_limit_ns,
     )
 
 
 def same(a: ClockSpec, b: ClockSpec) -> bool:
     """Whether two specs ask for the same."""
-    names = ("mode", "interface", "allowed_masters", "ports", *(name for name, _, _ in RANGES))
+    names = ["mode", "interface", "allowed_masters", "ports", "card_timestamps"]
+    names += [name for name, _, _ in RANGES]
     return all(getattr(a, name) == getattr(b, name) for name in names)

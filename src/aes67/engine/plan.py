@@ -15,6 +15,8 @@ RATES = (44_100, 48_000, 88_200, 96_000, 176_400, 192_000, 352_800, 384_000)
 MAX_MEMBERSHIPS = 512
 MAX_ALLOWED_MASTERS = 64
 ASYMMETRY_NS = 10_000_000
+LINK_DELAY_NS = 1_000_000_000
+CARD_TIMESTAMPS = ("off", "auto", "on")
 _INTERFACE_NAME_BYTES = 15
 """IFNAMSIZ without its NUL."""
 _TICKS_PER_S_MAX = 8000
@@ -51,6 +53,8 @@ class ClockSpec:
         allowed_masters: clock identities listened to as masters; empty: all.
         asymmetry_ns: how much longer than the mean the way from the master takes, up to 10 ms.
         ports: (interface, name of its profile) of each port, at most 2; empty: one on `interface`.
+        card_timestamps: use the network card's stamps: `off`, `auto` (if turned on), `on`.
+        link_delay_limit_ns: of a gPTP neighbour, up to 1 s; 0: by the kind of timestamps.
     """
 
     mode: str
@@ -64,6 +68,8 @@ class ClockSpec:
     allowed_masters: frozenset[bytes] = frozenset()
     asymmetry_ns: int = 0
     ports: tuple[tuple[str, str], ...] = ()
+    card_timestamps: str = "off"
+    link_delay_limit_ns: int = 0
 
     @staticmethod
     def from_json(obj: object) -> ClockSpec:
@@ -92,7 +98,19 @@ class ClockSpec:
                 "clock.asymmetry_ns", clock.get("asymmetry_ns", 0), -ASYMMETRY_NS, ASYMMETRY_NS
             ),
             ports=_ports(clock.get("ports", [])),
+            card_timestamps=_card_timestamps(clock.get("card_timestamps", "off")),
+            link_delay_limit_ns=_integer(
+                "clock.link_delay_limit_ns", clock.get("link_delay_limit_ns", 0), 0, LINK_DELAY_NS
+            ),
         )
+
+
+def _card_timestamps(value: object) -> str:
+    if value not in CARD_TIMESTAMPS:
+        raise Refused(
+            "clock.card_timestamps", value, f"is one of {', '.join(CARD_TIMESTAMPS)}"
+        )
+    return str(value)
 
 
 def _ports(value: object) -> tuple[tuple[str, str], ...]:

@@ -18,7 +18,7 @@ from aes67.ptp.bmca import PortState, Role
 from aes67.ptp.decision import Parent, StateDecision
 from aes67.ptp.foreign import ForeignMaster, ForeignTable
 from aes67.ptp.gptp_master import GptpMaster, PeerResponder
-from aes67.ptp.gptp_peer_delay import LIMIT_SOFTWARE_NS, PeerDelay
+from aes67.ptp.gptp_peer_delay import LIMIT_HARDWARE_NS, LIMIT_SOFTWARE_NS, PeerDelay
 from aes67.ptp.port import Port
 from aes67.ptp.port_types import Outgoing, PortConfig
 from aes67.ptp.slave import Slave
@@ -73,7 +73,10 @@ class GptpSlave(Slave):
 
 
 class GptpPort(Port):
-    """See `Port`; `limit_ns` is the link delay from which on a neighbour is not asCapable."""
+    """See `Port`."""
+
+    patient = False
+    """Neighbours wait for the answers to their Pdelay_Req."""
 
     def __init__(
         self,
@@ -82,8 +85,8 @@ class GptpPort(Port):
         now_ns: int,
         clock: Line,
         decision: StateDecision | None = None,
-        limit_ns: int = LIMIT_SOFTWARE_NS,
     ) -> None:
+        limit_ns = config.link_delay_limit_ns or LIMIT_SOFTWARE_NS
         self.peer = PeerDelay(config.identity, config.log_delay_request, limit_ns)
         self.responder = PeerResponder(config.identity)
         super().__init__(config, random, now_ns, clock, decision)
@@ -148,6 +151,12 @@ class GptpPort(Port):
         """The time this port gives out as master; a grandmaster's only while `usable`."""
         self.gptp_master.moved(self._clock, clock)
         super().set_clock(clock, usable=usable)
+
+    def stamped_by_card(self, by_card: bool) -> None:
+        """Stamps taken at the wire hold the link and nothing else: the standard's limit applies."""
+        self.peer.limit_ns = self.config.link_delay_limit_ns or (
+            LIMIT_HARDWARE_NS if by_card else LIMIT_SOFTWARE_NS
+        )
 
     # -- the decision
 

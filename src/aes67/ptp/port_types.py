@@ -39,6 +39,8 @@ class PortConfig:
     """Clock identities that are listened to as masters (1588 clause 17.5); empty: all."""
     asymmetry_ns: int = 0
     """delayAsymmetry (7.4.2): the way from the master takes this much longer than the mean."""
+    link_delay_limit_ns: int = 0
+    """802.1AS: a neighbour further away is none of ours; 0: by the kind of stamps."""
 
 
 @dataclass(frozen=True, slots=True)
