@@ -30,6 +30,8 @@ def header(rate: int, channels: int, payload_bytes: int) -> bytes:
     length = payload_bytes + HEADER_BYTES
     if length > FRAME_BYTES_MAX:
         raise ValueError(f"a frame of {length} bytes")
+    if rate not in RATES:
+        raise ValueError(f"{rate} Hz")
     fields = (
         (0xFFF, 12),  # syncword
         (0, 1),  # ID: MPEG-4

@@ -105,16 +105,16 @@ class Capture:
     def read(self, channels: Sequence[int], frames_max: int) -> Block:
         """The next frames of these device channels, at most `frames_max`; maybe none.
 
-        What was missed for more than half of what the bus reaches back is given up.
+        Who is more than three quarters of the bus' reach behind gives up what he missed.
         """
         done, lost = self.done(), 0
-        reach = bus_reach_frames(self.rate) // 2
-        if not 0 <= done - self._position <= reach:
+        reach = bus_reach_frames(self.rate)
+        if not 0 <= done - self._position <= reach * 3 // 4:
             lost = max(0, done - self._position)
             self._position = done
         first, frames = self._position, min(done - self._position, frames_max)
         samples = {channel: self._row(channel, first, frames) for channel in channels}
-        if not 0 <= self.done() - first <= 2 * reach:
+        if not 0 <= self.done() - first <= reach:
             # we were held up while copying: what we have may already be of another time
             self._position = self.done()
             return Block(self._position, {each: _NOTHING for each in channels}, 0, lost + frames)
