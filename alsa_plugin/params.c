@@ -171,7 +171,7 @@ static int find_server(struct params *params)
 	snprintf(params->server, size, format[2], (unsigned int)geteuid());
 	if (is_socket(params->server, 1))
 		return 0;
-	SNDERR("aes67: no engine is running: there is no socket %s, "
+	SNDERR("aes67: no engine is running, start aes67-daemon: there is no socket %s, "
 	       "$XDG_RUNTIME_DIR/aes67/alsa.sock or %s (SERVER=... or AES67_SERVER names another)",
 	       format[0], params->server);
 	return -ENODEV;

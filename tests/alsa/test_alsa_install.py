@@ -209,3 +209,11 @@ def test_alsa_lib_reads_what_is_installed_for_all(
     )
     assert {"aes67", "aes67hw", "RAVENNA"} <= set(lines)
     assert not alsa.SYSTEM_FILE.exists()
+
+
+def test_a_home_that_cannot_be_written_is_named(libraries: Path, home: Path) -> None:
+    """The file the user knows, not the temporary one beside it."""
+    home.rmdir()
+    with pytest.raises(OSError, match="cannot be written") as caught:
+        alsa.install(False)
+    assert caught.value.filename == str(home / ".asoundrc")

@@ -114,7 +114,7 @@ def test_search_for_the_socket(steady: Mock, tmp_path: Path) -> None:
     nobody = {"AES67_SERVER": "", "XDG_RUNTIME_DIR": str(tmp_path)}
     if not os.path.exists("/run/aes67/alsa.sock"):
         text = error_of(steady, "aes67hw", nobody)
-        assert "no engine is running" in text
+        assert "no engine is running, start aes67-daemon" in text
         assert f"/tmp/aes67-{os.geteuid()}/alsa.sock" in text
         (steady.folder / "aes67").mkdir()
         (steady.folder / "aes67" / "alsa.sock").symlink_to(steady.socket)

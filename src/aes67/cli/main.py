@@ -134,7 +134,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Aes67Error, OSError) as problem:
         if isinstance(problem, BrokenPipeError):
             return _broken_pipe()
-        error(str(problem))
+        if isinstance(problem, OSError) and problem.filename:
+            error(f"{problem.filename}: {problem.strerror}")
+        else:
+            error(str(problem))
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
