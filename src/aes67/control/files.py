@@ -93,12 +93,15 @@ class Kept:
 
 
 def load_status(config: Config) -> Kept:
-    """Read the status file; one that is missing or no JSON is a problem and holds nothing."""
+    """Read the status file. A missing one holds nothing; one that is no JSON is also a problem."""
     if not config.status_file:
         return Kept()
     try:
         tree = parse(read(Path(config.status_file)))
         sources, sinks, problems = read_status_object(tree, config)
+    except FileNotFoundError:
+        log.info("no status file %s yet: starting without streams", config.status_file)
+        return Kept()
     except (OSError, TreeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         return Kept(problems=[f"{reason}; starting without streams"])
