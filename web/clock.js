@@ -37,6 +37,7 @@ function State({ clock }) {
 function Figures({ clock }) {
   const jitter = clock.jitter_ns ?? {};
   const master = clock.masters?.find((each) => each.selected);
+  const ports = clock.ports ?? [];
   return html`<dl class="figures">
     <${Fact} name="Offset">${nanoseconds(clock.offset_ns)}<//>
     <${Fact} name="Uncertainty" note="3 σ">${nanoseconds(clock.uncertainty_ns)}<//>
@@ -49,8 +50,12 @@ function Figures({ clock }) {
   <dl class="facts">
     <${Fact} name="Grandmaster"><code>${clock.gmid || "none"}</code><//>
     <${Fact} name="Mode" note=${LOCAL[clock.mode]}>${clock.mode ?? "–"}<//>
-    <${Fact} name="Interface" note=${clock.port_state ?? ""}>${clock.interface || "–"}<//>
+    ${ports.length > 1 ? null : html`<${Fact} name="Interface" note=${clock.port_state ?? ""}>${clock.interface || "–"}<//>`}
+    ${ports.length === 1 ? html`<${Fact} name="Profile">${ports[0].profile}<//>` : null}
     <${Fact} name="Domain">${count(clock.domain)}<//>
+    ${clock.reference ? html`<${Fact} name="Reference" note=${clock.reference.remark}>${clock.reference.clock}<//>` : null}
+    ${clock.peer ? html`<${Fact} name="Neighbour" note=${clock.peer.as_capable ? "802.1AS" : clock.peer.objection}>
+      <code>${clock.peer.neighbor ?? "none"}</code> ${nanoseconds(clock.peer.link_delay_ns)}<//>` : null}
     <${Fact} name="Timestamps">${clock.timestamps?.rung ?? "–"}<//>
     ${master?.sync_interval_s ? html`<${Fact} name="Sync, Announce">
       ${1 / master.sync_interval_s}/s, ${1 / master.announce_interval_s}/s<//>` : null}
@@ -199,18 +204,29 @@ function role(master, domain) {
   return ["wait", master.qualified ? "not the best" : "not qualified"];
 }
 
+function Ports({ ports }) {
+  if (!ports || ports.length < 2) return null;
+  return html`<h3>Ports</h3><div class="scroll ports"><table>
+    <thead><tr>${["Interface", "Profile", "State", "Timestamps", "Identity", ""].map((title) =>
+      html`<th scope="col" key=${title}>${title}</th>`)}</tr></thead>
+    <tbody>${ports.map((port) => html`<tr key=${port.port_identity}><td>${port.interface}</td><td>${port.profile}</td>
+      <td>${port.port_state}</td><td>${port.rung ?? "–"}</td><td><code>${port.port_identity}</code></td><td>${port.trouble}</td></tr>`)}
+    </tbody></table></div>`;
+}
+
 function Masters({ clock }) {
   const masters = clock.masters ?? [];
   if (!masters.length) return null;
+  const several = clock.ports?.length > 1;
   return html`<h3>Masters heard</h3><div class="scroll"><table>
     <thead><tr>${["Clock", "", "Domain", "Address", "Grandmaster", "Priority", "Class", "Steps", "3 σ", "Sync lost", "Heard"].map((title) =>
       html`<th scope="col" key=${title}>${title}</th>`)}</tr></thead>
     <tbody>${masters.map((master) => {
       const [kind, word] = role(master, clock.domain);
       const far = master.grandmaster;
-      return html`<tr key=${`${master.domain} ${master.profile} ${master.clock}`}><td><code>${master.clock}</code></td>
+      return html`<tr key=${`${master.interface} ${master.domain} ${master.profile} ${master.clock}`}><td><code>${master.clock}</code></td>
         <td><${Lamp} kind=${kind} />${word}</td><td>${master.domain}${master.profile === "gptp" ? " gPTP" : ""}</td>
-        <td>${master.address}</td><td>${!far ? "–" : far.identity === master.clock ? "itself" : html`<code>${far.identity}</code>`}</td>
+        <td>${master.address}${several ? ` (${master.interface})` : ""}</td><td>${!far ? "–" : far.identity === master.clock ? "itself" : html`<code>${far.identity}</code>`}</td>
         <td>${far ? `${far.priority1} / ${far.priority2}` : "–"}</td><td>${far?.clock_class ?? "–"}</td><td>${far?.steps_removed ?? "–"}</td>
         <td>${master.uncertainty_ns === undefined ? "–" : nanoseconds(master.uncertainty_ns)}</td><td>${count(master.sync_lost)}</td>
         <td>${duration(master.last_heard_seconds)} ago</td></tr>`;
@@ -220,7 +236,7 @@ function Masters({ clock }) {
 function Clock({ clock }) {
   return html`<${State} clock=${clock} /><${Figures} clock=${clock} /><${History} clock=${clock} />
     <div class="more"><div><${Times} clock=${clock} /></div><div><${Messages} messages=${clock.messages} /></div></div>
-    <${Masters} clock=${clock} />`;
+    <${Ports} ports=${clock.ports} /><${Masters} clock=${clock} />`;
 }
 
 export const showClock = (place, clock) => render(html`<${Clock} clock=${clock} />`, place);

@@ -67,6 +67,25 @@ def test_a_clock_without_an_engine_has_little_to_say() -> None:
     assert clock_line(nothing).endswith("the engine is not running")
 
 
+def test_ports_neighbours_and_references_are_named() -> None:
+    clock = {
+        "state": "locked", "reason": "", "ports": [
+            {"interface": "eth0", "profile": "gptp", "port_state": "slave", "rung": "kernel"},
+            {"interface": "eth1", "profile": "aes67", "port_state": "faulty", "rung": None,
+             "trouble": "interface eth1 is gone"},
+        ],
+        "peer": {"neighbor": None, "as_capable": False, "objection": "nobody answers",
+                 "link_delay_ns": None},
+        "reference": {"clock": "/dev/ptp0", "method": "extended", "remark": ""},
+    }  # fmt: skip
+    text = screen(clock, [])
+    for line in (
+        "eth0, gptp, slave, kernel", "eth1, aes67, faulty, interface eth1 is gone",
+        "none, unknown away, nobody answers", "/dev/ptp0, extended",
+    ):  # fmt: skip
+        assert line in text
+
+
 def test_durations_and_bars() -> None:
     assert [duration(value) for value in (0.25, 59.6, 3_725, 90_061)] == [
         "0.2 s", "1 min", "1 h 2 min", "1 d 1 h",

@@ -24,6 +24,7 @@ Commands = Any  # argparse's subparsers action is generic in a private type
 SPANS = ("1min", "1h", "24h")
 BARS = "▁▂▃▄▅▆▇█"
 SILENT_SECONDS = 10.0
+PORT_KEYS = ("interface", "profile", "port_state", "rung", "trouble")
 MESSAGE_HEAD = ("message", "received", "per second", "lost", "sent")
 MASTER_HEAD = (
     "master", "state", "domain", "address", "grandmaster", "priority", "class", "3 sigma",
@@ -131,10 +132,14 @@ def _more_facts(clock: dict[str, Any]) -> list[tuple[str, object]]:
     ]  # fmt: skip
     if clock.get("asymmetry_ns"):
         found.append(("asymmetry", f"{nanoseconds(clock['asymmetry_ns'])} (ptp_asymmetry_ns)"))
-    if clock.get("interface"):
-        found.append(("interface", f"{clock['interface']}, port {clock.get('port_state') or '-'}"))
-    if rung := (clock.get("timestamps") or {}).get("rung"):
-        found.append(("timestamps", rung))
+    for port in clock.get("ports") or []:
+        found.append(("port", _joined(port, *PORT_KEYS)))
+    if peer := clock.get("peer"):
+        why = "802.1AS" if peer["as_capable"] else peer["objection"]
+        delay = nanoseconds(peer.get("link_delay_ns"))
+        found.append(("neighbour", f"{peer.get('neighbor') or 'none'}, {delay} away, {why}"))
+    if reference := clock.get("reference"):
+        found.append(("reference", _joined(reference, "clock", "method", "remark")))
     spent = [(name, s) for name, s in (clock.get("seconds_in") or {}).items() if s > 0]
     if spent:
         spent.sort(key=lambda each: -each[1])
@@ -145,6 +150,10 @@ def _more_facts(clock: dict[str, Any]) -> list[tuple[str, object]]:
                        f"{clock.get('outliers', 0)} outliers")
         )  # fmt: skip
     return found
+
+
+def _joined(row: dict[str, Any], *keys: str) -> str:
+    return ", ".join(str(row[key]) for key in keys if row.get(key))
 
 
 def message_rows(messages: dict[str, Any]) -> list[tuple[object, ...]]:
