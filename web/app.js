@@ -1,7 +1,7 @@
 // Shows /api/v1/status once a second. It formats and never computes state: every verdict, flag and
 // reason comes from the service in words.
 
-import { count } from "/format.js";
+import { count, counted } from "/format.js";
 import { showListen } from "/listen.js";
 import { LAMP as CLOCK_LAMP, showClock } from "/clock.js";
 
@@ -60,7 +60,7 @@ function show(status) {
   $("version").textContent = status.version ?? "";
   $("notices").replaceChildren(...(engine.warnings ?? []).map((text) => element("li", {}, text)));
   if (!engine.connected) verdict("bad", "engine not running");
-  else verdict(CLOCK_LAMP[clock.state] ?? "wait", `clock ${clock.state ?? "unknown"}, ${status.sources.length} sources, ${status.sinks.length} sinks`);
+  else verdict(CLOCK_LAMP[clock.state] ?? "wait", `clock ${clock.state ?? "unknown"}, ${counted(status.sources.length, "source")}, ${counted(status.sinks.length, "sink")}`);
   showClock($("clock"), clock);
   showListen(status.sinks);
   table("sources", [

@@ -5,7 +5,7 @@
 import { h, render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import htm from "htm";
-import { count, duration, nanoseconds as spelled, ppm } from "/format.js";
+import { count, counted, duration, nanoseconds as spelled, ppm } from "/format.js";
 import { Graph, texts, titles } from "/graph.js";
 
 const html = htm.bind(h);
@@ -174,8 +174,9 @@ function Times({ clock }) {
       class=${state} style=${`flex-grow: ${Math.max(seconds / all, 0.004)}`}></i>`)}</div>
     <ul class="legend">${spent.map(([state, seconds]) => html`<li key=${state}><${Lamp} kind=${LAMP[state]} />${state}
       <small> ${duration(seconds)}, ${((seconds / all) * 100).toFixed(1)} %</small></li>`)}</ul>
-    <p class="counts">${count(clock.state_changes)} changes of state, ${count(clock.handovers)} handovers, ${""
-      }${count(clock.steps)} steps of the master, ${count(clock.outliers)} outliers weighed down</p>`;
+    <p class="counts">${counted(clock.state_changes, "change of state", "changes of state")}, ${""
+      }${counted(clock.handovers, "handover")}, ${counted(clock.steps, "step of the master", "steps of the master")}, ${""
+      }${counted(clock.outliers, "outlier")} weighed down</p>`;
 }
 
 function Messages({ messages }) {

@@ -5,6 +5,9 @@ const NONE = "–";
 export const count = (value) =>
   value === undefined || value === null ? NONE : Number(value).toLocaleString("en");
 
+/** "1 source", "2 sources": a number with its noun. */
+export const counted = (value, noun, plural = `${noun}s`) => `${count(value)} ${value === 1 ? noun : plural}`;
+
 const UNITS = [[1e9, "s", 3], [1e6, "ms", 3], [1e3, "µs", 2], [1, "ns", 0]];
 
 export function nanoseconds(value) {
