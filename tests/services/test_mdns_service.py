@@ -42,7 +42,7 @@ async def test_sources_are_found_described_and_lost_over_a_cable() -> None:
             await ann.configure(here, {0: "S 0", 1: "S.1", 2: long})
         with b.entered():
             await until(lambda: len(names(far)) == 3, 10)
-        assert names(far) == ["Ann S 0", "Ann S.1", f"Ann {long}"[:63]]
+        assert names(far) == ["Ann S 0", "Ann S\N{ONE DOT LEADER}1", f"Ann {long}"[:63]]
         assert {(each.sdp, each.address) for each in far.sources()} == {(TEXT, "10.67.0.1")}
         assert sorted(asked) == [f"/by-name/{name}" for name in names(far)]
         assert ann.problem == bob.problem == ""

@@ -79,5 +79,10 @@ def readable(octets: bytes) -> str:
 
 
 def label(text: str) -> str:
-    """As much of a name as a DNS label holds."""
-    return text.encode("utf-8", "replace")[:LABEL_BYTES].decode(errors="ignore")
+    """As much of a name as a DNS label holds.
+
+    Full stops become one dot leaders, which look the same: a full stop may stand in a label (RFC
+    6763, 4.3), but zeroconf writes two labels then, and nobody else can resolve the service.
+    """
+    octets = text.replace(".", "\N{ONE DOT LEADER}").encode("utf-8", "replace")
+    return octets[:LABEL_BYTES].decode(errors="ignore")
