@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from sim.netns import Namespace
@@ -43,18 +44,24 @@ def gptp4l(
     *,
     priority1: int,
     limit: int = 1_000_000,
+    stamps: str = "software",
+    environment: Sequence[str] = (),
 ) -> tuple[subprocess.Popen[str], Path]:
-    """The process and its log. Software stamps exceed the 800 ns of the standard: see `limit`."""
+    """The process and its log. Software stamps exceed the 800 ns of the standard: see `limit`.
+
+    `environment`: `NAME=value` of the process.
+    """
     number = next(_numbers)
     settings = folder / f"gptp4l-{number}.cfg"
     settings.write_text(
         GPTP.format(
             priority1=priority1,
             limit=limit,
-            stamps="software",
+            stamps=stamps,
             socket=folder / f"gptp-uds-{number}",
             interface=interface,
         )
     )
     log = folder / f"gptp4l-{number}.log"
-    return where.spawn("ptp4l", "-f", str(settings), "-m", log=log), log
+    command = ["env", *environment, "ptp4l", "-f", str(settings), "-m"]
+    return where.spawn(*command, log=log), log

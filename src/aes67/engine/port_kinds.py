@@ -41,8 +41,21 @@ class PortShell(Protocol):
         """Steps of CLOCK_REALTIME that were noticed at stamps."""
         ...
 
+    @property
+    def card_words(self) -> str:
+        """The network card's clock, or why its stamps are not used."""
+        ...
+
     def send(self, messages: list[Outgoing]) -> None:
         """Send these; never raises."""
+        ...
+
+    def listen(self, *, at_once: bool) -> None:
+        """Pass packets on as they come, or let them wait for `collect` if that does no harm."""
+        ...
+
+    def collect(self) -> None:
+        """Pass on what waits; nothing does while packets are passed on as they come."""
         ...
 
     def handle_timer(self, now_ns: int) -> None:
@@ -62,9 +75,9 @@ class PortShell(Protocol):
         ...
 
 
-OpenPort = Callable[[str, int, int, Callable[[], None]], PortShell]
-"""(interface, DSCP of event messages, SOF_TIMESTAMPING_ flags, called after each packet or stamp);
-raises Refused."""
+OpenPort = Callable[[str, int, int, Callable[[], None], str], PortShell]
+"""(interface, DSCP of event messages, SOF_TIMESTAMPING_ flags, called after each packet or stamp,
+`wanted` of `engine.card_clock.open_card`); raises Refused."""
 
 OPENERS: dict[Transport, OpenPort] = {
     Transport.UDP_IPV4: open_udp,

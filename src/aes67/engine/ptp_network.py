@@ -11,12 +11,22 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from aes67.clock.timebase import MS
+from aes67.clock.timebase import MS, NS
+from aes67.engine.card_clock import CardClock, open_card
 from aes67.net.ethernet import EthernetSockets
 from aes67.net.ptp_udp import PtpSockets
-from aes67.net.timestamping import CrossClock, Received, Sent, StampedSocket, claim, raw_now
+from aes67.net.timestamping import (
+    STAMPING_CARD,
+    CrossClock,
+    Received,
+    Sent,
+    StampedSocket,
+    claim,
+    raw_now,
+)
 from aes67.ptp.ladder import Ladder, Rung
 from aes67.ptp.port_types import Outgoing
 from aes67.wire.gptp import MULTICAST_MAC
@@ -26,6 +36,11 @@ GENERAL_DSCP = {46: 34, 48: 46}
 """Of the general messages, by that of the event messages: AES67's and RAVENNA's pairs."""
 STAMP_TIMEOUT_NS = 20 * MS
 MAX_STACKS = 16
+CROWD = 128
+"""So many packets at one `collect` are too many to let them wait."""
+CROWD_NS = 10 * NS
+GENERAL = 0x8
+"""Lowest messageType of the general messages, which no card stamps."""
 
 log = logging.getLogger(__name__)
 
@@ -65,18 +80,46 @@ class Sockets(Protocol):
 
 
 def open_udp(
-    interface: str, dscp: int, stamping: int, after: Callable[[], None]
+    interface: str, dscp: int, stamping: int, after: Callable[[], None], card: str = "off"
 ) -> PtpNetwork:
-    """A port over UDP/IPv4: see `PtpSockets` and `PtpNetwork`."""
+    """A port over UDP/IPv4: see `PtpSockets`, `open_card` and `PtpNetwork`."""
     general = GENERAL_DSCP.get(dscp, dscp)
-    return PtpNetwork(PtpSockets(interface, MULTICAST_IPV4, dscp, general, stamping), after)
+    clock, why = open_card(interface, card, False, raw_now())
+    flags = stamping | (STAMPING_CARD if clock else 0)
+    try:
+        sockets = PtpSockets(interface, MULTICAST_IPV4, dscp, general, flags)
+    except BaseException:
+        if clock is not None:
+            clock.close()
+        raise
+    return PtpNetwork(sockets, after, clock, why)
 
 
 def open_ethernet(
-    interface: str, dscp: int, stamping: int, after: Callable[[], None]
+    interface: str, dscp: int, stamping: int, after: Callable[[], None], card: str = "off"
 ) -> PtpNetwork:
     """A port on Ethernet, which has no DSCP: see `EthernetSockets` and `PtpNetwork`."""
-    return PtpNetwork(EthernetSockets(interface, MULTICAST_MAC, stamping), after)
+    clock, why = open_card(interface, card, True, raw_now())
+    flags = stamping | (STAMPING_CARD if clock else 0)
+    try:
+        sockets = EthernetSockets(interface, MULTICAST_MAC, flags)
+    except BaseException:
+        if clock is not None:
+            clock.close()
+        raise
+    return PtpNetwork(sockets, after, clock, why)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An event message that has been sent: which of its stamps have come."""
+
+    token: tuple[int, int]
+    until_ns: int
+    kernel: bool = False
+    card: bool = False
+    told: bool = False
+    """The listener has what it gets."""
 
 
 class PtpNetwork:
@@ -85,16 +128,26 @@ class PtpNetwork:
     Args:
         sockets: of the port, which it takes over.
         after: called after each packet or stamp that went to the listener.
+        card: the network card's clock if the sockets ask for its stamps; taken over too.
+        why_not: in words, why there is no `card`.
     """
 
-    def __init__(self, sockets: Sockets, after: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        sockets: Sockets,
+        after: Callable[[], None],
+        card: CardClock | None = None,
+        why_not: str = "",
+    ) -> None:
         self.sockets = sockets
         self.ladder = Ladder()
         self.listener: Listener | None = None
         self.send_errors = 0
+        self._card = card
+        self._why_not = why_not
         self._after = after
         self._name: socket.socket | None = None
-        self._waiting: dict[int, tuple[tuple[int, int], int]] = {}
+        self._waiting: dict[int, _Waiting] = {}
         number = 0
         for number in range(MAX_STACKS):
             self._name = claim(f"aes67-ptp-{self.sockets.index}-{number}")
@@ -102,9 +155,9 @@ class PtpNetwork:
                 break
         self.identity = PortIdentity(clock_identity(self.sockets.hardware_address, number), 1)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(sockets.event.socket.fileno(), self._event_readable)
-        if sockets.general is not None:
-            self._loop.add_reader(sockets.general.socket.fileno(), self._general_readable)
+        self._at_once = False
+        self._crowded_until_ns = 0
+        self.listen(at_once=True)
 
     @property
     def index(self) -> int:
@@ -115,6 +168,11 @@ class PtpNetwork:
     def system_clock_steps(self) -> int:
         """Steps of CLOCK_REALTIME that were noticed at stamps."""
         return self.sockets.clock.steps
+
+    @property
+    def card_words(self) -> str:
+        """The card's clock and how it is read, or why its stamps are not used."""
+        return self._why_not if self._card is None else self._card.words
 
     def send(self, messages: list[Outgoing]) -> None:
         """Send these; a failure is counted, the first one logged."""
@@ -127,18 +185,59 @@ class PtpNetwork:
                 if self.send_errors == 1:
                     log.warning("PTP on %s: %s", self.sockets.interface, error)
 
+    def listen(self, *, at_once: bool) -> None:
+        """Pass packets on as they come, or let them wait for `collect`.
+
+        They wait only where the kernel stamps them, and not in a crowd that would fill the socket.
+        """
+        if not at_once:
+            crowded = self._crowded_until_ns and raw_now() < self._crowded_until_ns
+            at_once = bool(crowded) or self.ladder.rung is Rung.USERSPACE
+        if at_once is self._at_once:
+            return
+        self._at_once = at_once
+        readers = [(self.sockets.event, self._event_readable)]
+        if self.sockets.general is not None:
+            readers.append((self.sockets.general, self._general_readable))
+        for each, readable in readers:
+            if at_once:
+                self._loop.add_reader(each.socket.fileno(), readable)
+            else:
+                self._loop.remove_reader(each.socket.fileno())
+
+    def collect(self) -> None:
+        """Pass on what waits; nothing does while packets are passed on as they come."""
+        if self._at_once:
+            return
+        if self._waiting:
+            self._take_transmit_stamps()
+        for each in (self.sockets.event, self.sockets.general):
+            for _ in range(CROWD if each is not None else 0):
+                packet = each.receive() if each is not None else None
+                if packet is None:
+                    break
+                event = each is self.sockets.event
+                self._pass_on(packet, self._receive_stamp(packet) if event else None)
+            else:
+                if each is not None:
+                    self._crowded_until_ns = raw_now() + CROWD_NS
+
     def handle_timer(self, now_ns: int) -> None:
-        """Give up the stamps that have not come in time."""
-        for number, (token, until_ns) in list(self._waiting.items()):
-            if now_ns >= until_ns:
+        """Read the card's clock; give up the stamps that have not come in time."""
+        if self._card is not None:
+            self._card.read(now_ns)
+            self.ladder.use_card(self._card.usable(now_ns))
+        for number, waiting in list(self._waiting.items()):
+            if now_ns >= waiting.until_ns:
                 del self._waiting[number]
-                self.ladder.transmitted(False, now_ns)
-                if self.ladder.rung is Rung.KERNEL and self.listener is not None:
-                    self.listener.sent(token, None, now_ns)
+                self._settle(waiting, now_ns)
 
     def next_deadline(self) -> int | None:
-        """When the oldest stamp is given up; None: none is waited for."""
-        return min((until_ns for _, until_ns in self._waiting.values()), default=None)
+        """When the oldest stamp is given up or the card's clock to be read; None: neither."""
+        times = [waiting.until_ns for waiting in self._waiting.values()]
+        if self._card is not None:
+            times.append(self._card.next_ns)
+        return min(times, default=None)
 
     def rejoin(self) -> None:
         """Join the groups again."""
@@ -150,6 +249,8 @@ class PtpNetwork:
         if self.sockets.general is not None:
             self._loop.remove_reader(self.sockets.general.socket.fileno())
         self.sockets.close()
+        if self._card is not None:
+            self._card.close()
         if self._name is not None:
             self._name.close()
 
@@ -175,30 +276,64 @@ class PtpNetwork:
             self.listener.receive(packet.data, packet.source, packet.read_ns, stamp_ns)
 
     def _receive_stamp(self, packet: Received) -> int | None:
+        if packet.data[:1] and packet.data[0] & 0x0F >= GENERAL:
+            return None
+        now_ns = packet.read_ns
+        card_ns = self._card_stamp(packet.hardware_ns, now_ns)
         if not packet.dropped:
-            self.ladder.received(packet.stamp_ns is not None, packet.read_ns)
-        if self.ladder.rung is Rung.USERSPACE:
-            return packet.read_ns
-        return packet.stamp_ns
+            expected = card_ns is not None if self.ladder.card else None
+            self.ladder.received(packet.stamp_ns is not None, now_ns, expected)
+        if self.ladder.rung is Rung.HARDWARE:
+            return card_ns
+        return now_ns if self.ladder.rung is Rung.USERSPACE else packet.stamp_ns
+
+    def _card_stamp(self, stamp_ns: int | None, now_ns: int) -> int | None:
+        if self._card is None or stamp_ns is None or not self.ladder.card:
+            return None
+        return self._card.to_raw(stamp_ns, now_ns)
 
     def _take_transmit_stamps(self) -> None:
         for departed in self.sockets.event.transmit_stamps():
-            waiting = self._waiting.pop(departed.id, None)
+            waiting = self._waiting.get(departed.id)
             if waiting is None:
                 continue  # given up already, or of a message whose stamp is of no interest
             now_ns = raw_now()
-            self.ladder.transmitted(True, now_ns)
-            if self.ladder.rung is Rung.KERNEL and self.listener:
-                self.listener.sent(waiting[0], departed.stamp_ns, now_ns)
+            if departed.hardware_ns is not None:
+                stamp_ns = self._card_stamp(departed.hardware_ns, now_ns)
+                waiting.card = stamp_ns is not None
+                mine = self.ladder.rung is Rung.HARDWARE
+            else:
+                stamp_ns = departed.stamp_ns
+                waiting.kernel = True
+                mine = self.ladder.rung is Rung.KERNEL
+            if mine and not waiting.told:
+                waiting.told = True
+                self._tell(waiting, stamp_ns, now_ns)
+            if waiting.kernel and (waiting.card or not self.ladder.card):
+                del self._waiting[departed.id]
+                self._settle(waiting, now_ns)
+
+    def _settle(self, waiting: _Waiting, now_ns: int) -> None:
+        """All stamps of a message have come, or their time is over."""
+        card = waiting.card if self.ladder.card else None
+        self.ladder.transmitted(waiting.kernel, now_ns, card)
+        if not waiting.told and self.ladder.rung in (Rung.HARDWARE, Rung.KERNEL):
+            waiting.told = True
+            self._tell(waiting, None, now_ns)
+
+    def _tell(self, waiting: _Waiting, stamp_ns: int | None, now_ns: int) -> None:
+        if self.listener is not None:
+            self.listener.sent(waiting.token, stamp_ns, now_ns)
 
     def _send(self, message: Outgoing) -> None:
         sent = self.sockets.send(message.data, event=message.event)
         if not message.event:
             return
-        self._waiting[sent.id] = (message.token, sent.after_ns + STAMP_TIMEOUT_NS)
-        if self.ladder.rung is not Rung.KERNEL and self.listener is not None:
-            middle = (sent.before_ns + sent.after_ns) // 2
-            self.listener.sent(message.token, middle, sent.after_ns)
+        waiting = _Waiting(message.token, sent.after_ns + STAMP_TIMEOUT_NS)
+        self._waiting[sent.id] = waiting
+        if self.ladder.rung not in (Rung.HARDWARE, Rung.KERNEL):
+            waiting.told = True
+            self._tell(waiting, (sent.before_ns + sent.after_ns) // 2, sent.after_ns)
         # on lo and veth the stamp is there already, elsewhere within some tens of microseconds
         self._take_transmit_stamps()
 

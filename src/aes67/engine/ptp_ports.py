@@ -9,6 +9,7 @@ from typing import Any
 from aes67.engine.port_kinds import OPENERS, PortShell
 from aes67.errors import Refused
 from aes67.net.timestamping import interface_index
+from aes67.ptp.ladder import Rung
 from aes67.ptp.ordinary_clock import OrdinaryClock
 from aes67.ptp.profiles import Profile
 from aes67.wire.ptp_header import PortIdentity
@@ -40,6 +41,7 @@ class PtpPorts:
         dscp: of event messages.
         stamping: SOF_TIMESTAMPING_ flags to ask the kernel for.
         after: called after each packet or stamp that went to the clock.
+        card: whether to use the network card's stamps: `wanted` of `engine.card_clock.open_card`.
 
     Raises:
         Refused: the first port cannot be opened. A further one that cannot is tried again.
@@ -51,12 +53,14 @@ class PtpPorts:
         dscp: int,
         stamping: int,
         after: Callable[[], None],
+        card: str = "off",
     ) -> None:
         self.wanted = tuple(wanted)
         self.troubles = [""] * len(self.wanted)
         self._dscp = dscp
         self._stamping = stamping
         self._after = after
+        self._card = card
         self._clock: OrdinaryClock | None = None
         self.shells: list[PortShell | None] = [self._open(0)]
         self.clock_identity = self.shells[0].identity.clock if self.shells[0] else bytes(8)
@@ -80,11 +84,26 @@ class PtpPorts:
             if shell is not None:
                 shell.listener = _Side(clock, number)
 
-    def handle_timer(self, now_ns: int) -> None:
-        """Give up what has not come in time."""
+    def listen(self, *, at_once: bool) -> None:
+        """Whether packets are passed on as they come, or at `collect`."""
         for shell in self.shells:
             if shell is not None:
+                shell.listen(at_once=at_once)
+
+    def collect(self) -> None:
+        """Pass on what waits."""
+        for shell in self.shells:
+            if shell is not None:
+                shell.collect()
+
+    def handle_timer(self, now_ns: int) -> None:
+        """Give up what has not come in time."""
+        for number, shell in enumerate(self.shells):
+            if shell is not None:
                 shell.handle_timer(now_ns)
+                if self._clock is not None:
+                    by_card = shell.ladder.rung is Rung.HARDWARE
+                    self._clock.ports[number].stamped_by_card(by_card)
 
     def next_deadline(self) -> int | None:
         """When `handle_timer` wants to be called; None: it does not."""
@@ -147,6 +166,8 @@ class PtpPorts:
             "rung": shell.ladder.rung.words if shell else None,
             "receive_missed": shell.ladder.receive_missed if shell else 0,
             "transmit_missed": shell.ladder.transmit_missed if shell else 0,
+            "card": shell.card_words if shell else "",
+            "card_missed": shell.ladder.card_missed if shell else 0,
             "rung_changes": shell.ladder.changes if shell else 0,
             "system_clock_steps": shell.system_clock_steps if shell else 0,
         }
@@ -173,4 +194,4 @@ class PtpPorts:
         opener = OPENERS.get(profile.transport)
         if opener is None:
             raise Refused("profile", profile.name, f"{profile.transport.value} is not available")
-        return opener(interface, self._dscp, self._stamping, self._after)
+        return opener(interface, self._dscp, self._stamping, self._after, self._card)

@@ -36,7 +36,7 @@ class Timekeeper:
     """Owns the clock domain of the engine; every method runs on its event loop.
 
     Args:
-        publish: takes each new mapping, at every measurement and at least every 100 ms.
+        publish: takes each new mapping, at least every 200 ms, in haste at every measurement.
         on_snapshot: takes the snapshot at each change of state or grandmaster and once a second.
         stamping: SOF_TIMESTAMPING_ flags to ask the kernel for; fewer stand for a poorer kernel.
     """
@@ -78,9 +78,11 @@ class Timekeeper:
                 return
             await asyncio.to_thread(warm)
             reference = _reference(wanted)
-            ports = PtpPorts(wanted.ports, spec.dscp, self._stamping, self._pump) if (
-                wanted.ports
-            ) else None
+            ports = None
+            if wanted.ports:
+                ports = PtpPorts(
+                    wanted.ports, spec.dscp, self._stamping, self._pump, spec.card_timestamps
+                )
             self._drop()
             self._ports, self._reference = ports, reference
             self._spec = spec
@@ -163,6 +165,8 @@ class Timekeeper:
         clock, ports = self._clock, self._ports
         if clock is None:
             return
+        if ports is not None:
+            ports.collect()
         now_ns = raw_now()
         due = now_ns >= clock.next_deadline()
         if ports is not None:
@@ -172,6 +176,7 @@ class Timekeeper:
             clock.handle_timer(now_ns)
         if ports is not None:
             ports.send(clock)
+            ports.listen(at_once=not clock.patient)
         if due:
             self._tell(clock)
         deadline = clock.next_deadline()
@@ -259,6 +264,8 @@ class Timekeeper:
 
 _NO_STAMPS = {
     "rung": None,
+    "card": "",
+    "card_missed": 0,
     "receive_missed": 0,
     "transmit_missed": 0,
     "rung_changes": 0,

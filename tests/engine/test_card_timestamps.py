@@ -1,0 +1,179 @@
+"""Timestamps of the network card, with a card that is not there: `sim/virtual_phc.c` gives ptp4l
+and our timekeeper, each in a process of its own, a /dev/ptp0 with a law and stamps in its time.
+
+It exercises everything that leads there: asking the card, reading and converting its clock,
+matching two kinds of stamps, the ladder. It says nothing of the precision of real stamps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim import netns
+from sim.gptp_peer import gptp4l
+from sim.netns import Namespace, discipline, veth_pair
+
+NS = 1_000_000_000
+SHIM = Path(__file__).parent.parent / "sim" / "virtual_phc.c"
+THEIRS = (25.0, 4_411 * NS)
+OURS = (-12.0, 99 * NS)
+"""Rate in ppm and epoch of the two clocks; the master's counts from its boot, as some do."""
+
+PROGRAM = """
+import asyncio, json, sys, time
+from engine.test_gptp_link import Listener, Spec, Timekeeper
+from aes67.net.timestamping import CrossClock
+from aes67.ptp import ladder
+
+ladder.RETRY_NS = 3_000_000_000  # not a minute
+
+async def main(profile, base_ns, ppm, epoch_ns):
+    listener = Listener()
+    keeper = Timekeeper(listener.publish, lambda snapshot: None)
+    await keeper.configure(Spec(
+        mode="ptp-slave", ports=(("ck0", profile),), card_timestamps="on",
+        link_delay_limit_ns=1_000_000,
+    ))
+    while True:
+        await asyncio.sleep(0.1)
+        record = listener.record
+        raw_ns, real_ns = CrossClock().read()
+        span = raw_ns - record.raw_ns
+        media_ns = record.media_ns + span + (span * record.rate_q40 >> 40)
+        law = epoch_ns + real_ns - base_ns + round((real_ns - base_ns) * ppm * 1e-6)
+        snapshot = keeper.snapshot()
+        print(json.dumps({"error": media_ns - law, "snapshot": snapshot}), flush=True)
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _system_clock_untouched() -> Iterator[None]:
+    before = discipline()
+    yield
+    assert discipline() == before
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("shim") / "virtual_phc.so"
+    command = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(made), str(SHIM)]
+    subprocess.run([*command, "-ldl"], check=True)
+    return made
+
+
+class Watched:
+    """Our timekeeper in a process with the shim, line by line."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    def lines(self) -> list[dict[str, Any]]:
+        whole = self._log.read_text().rsplit("\n", 1)[0]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+
+    def until(self, seconds: float, **wanted: Any) -> dict[str, Any]:
+        """The newest line once its snapshot has these values (`rung`: of the timestamps)."""
+        deadline = time.monotonic() + seconds
+        while True:
+            lines = self.lines()
+            if lines:
+                snapshot = lines[-1]["snapshot"]
+                found = {"rung": snapshot["timestamps"]["rung"], **snapshot}
+                if all(found[key] == value for key, value in wanted.items()):
+                    return snapshot  # type: ignore[no-any-return]
+            assert time.monotonic() < deadline, self._log.read_text()[-3_000:]
+            time.sleep(0.1)
+
+    def errors(self, seconds: float) -> list[int]:
+        before = len(self.lines())
+        time.sleep(seconds)
+        return [line["error"] for line in self.lines()[before:]]
+
+
+def environment(shim: Path, base_ns: int, law: tuple[float, int], mute: Path) -> list[str]:
+    ppm, epoch_ns = law
+    return [
+        f"LD_PRELOAD={shim}", f"PHC_BASE_NS={base_ns}", f"PHC_PPM={ppm}",
+        f"PHC_EPOCH_NS={epoch_ns}", f"PHC_MUTE={mute}",
+    ]  # fmt: skip
+
+
+def master(
+    where: Namespace, interface: str, folder: Path, profile: str, shimmed: list[str]
+) -> Path:
+    """ptp4l with stamps of its card; its log."""
+    if profile == "gptp":
+        return gptp4l(
+            where, interface, folder, priority1=246, stamps="hardware", environment=shimmed
+        )[1]
+    settings = netns.PTP4L.replace("time_stamping software", "time_stamping hardware").format(
+        domain=0, role="masterOnly 1", priority1=127, clock_class=248, log_announce=0, log_sync=-3,
+        log_delay=0, socket=folder / "uds", interface=interface,
+    )  # fmt: skip
+    (folder / "gm.cfg").write_text(settings)
+    log = folder / "gm.log"
+    where.spawn("env", *shimmed, "ptp4l", "-f", str(folder / "gm.cfg"), "-m", log=log)
+    return log
+
+
+@pytest.mark.root
+@pytest.mark.peer("ptp4l")
+@pytest.mark.parametrize("profile", ["aes67", "gptp"])
+def test_the_card_s_stamps_are_used_while_they_come(
+    tmp_path: Path, shim: Path, profile: str
+) -> None:
+    base_ns = time.time_ns()
+    mute, never = tmp_path / "mute", tmp_path / "never"
+    with veth_pair() as (a, b, interface):
+        log = master(a, interface, tmp_path, profile, environment(shim, base_ns, THEIRS, never))
+        ours = [*environment(shim, base_ns, OURS, mute), f"PYTHONPATH={os.pathsep.join(sys.path)}"]
+        arguments = [profile, str(base_ns), str(THEIRS[0]), str(THEIRS[1])]
+        program = [sys.executable, "-c", PROGRAM, *arguments]
+        out = tmp_path / "ours.log"
+        b.spawn("env", *ours, *program, log=out)
+        watched = Watched(out)
+        snapshot = watched.until(60, state="locked", rung="hardware")
+        assert snapshot["timestamps"]["card"] == (
+            "/dev/ptp0, PTP_SYS_OFFSET_EXTENDED against CLOCK_MONOTONIC_RAW"
+        )
+        errors = watched.errors(4)
+        assert abs(statistics.median(errors)) < 10_000, errors
+        # the master's clock is 25 ppm fast against this machine's; ours, at -12, is a go-between
+        snapshot = watched.until(5, state="locked", rung="hardware")
+        assert snapshot["rate_ppm"] == pytest.approx(THEIRS[0], abs=3)
+        assert snapshot["timestamps"]["card_missed"] == 0
+        assert "MASTER" in log.read_text()
+        if profile == "gptp":
+            assert snapshot["peer"]["rate_ppm"] == pytest.approx(THEIRS[0], abs=5)
+
+        mute.touch()
+        snapshot = watched.until(12, rung="kernel")
+        assert snapshot["timestamps"]["card_missed"] >= 5
+        assert snapshot["state"] in ("locked", "holdover")
+        mute.unlink()
+        snapshot = watched.until(15, rung="hardware", state="locked")
+        assert snapshot["timestamps"]["rung_changes"] >= 3
+        assert snapshot["session_epoch"] == 0
+        assert abs(statistics.median(watched.errors(2))) < 10_000
+
+
+@pytest.mark.root
+def test_without_a_card_the_snapshot_says_so(tmp_path: Path) -> None:
+    with veth_pair() as (_, b, _):
+        out = tmp_path / "ours.log"
+        path = f"PYTHONPATH={os.pathsep.join(sys.path)}"
+        b.spawn("env", path, sys.executable, "-c", PROGRAM, "aes67", "0", "0", "0", log=out)
+        snapshot = Watched(out).until(60, rung="kernel")
+        assert snapshot["timestamps"]["card"] == "the card has none"
