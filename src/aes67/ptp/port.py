@@ -11,25 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aes67.clock.timebase import NS, Line
-from aes67.errors import WireError
 from aes67.ptp.bmca import PortState, Role
 from aes67.ptp.decision import Parent, StateDecision
 from aes67.ptp.foreign import ForeignMaster, ForeignTable, interval_ns
-from aes67.ptp.heard import Heard
+from aes67.ptp.intake import Intake
 from aes67.ptp.master import Master
 from aes67.ptp.port_types import Event, Outgoing, PortConfig, Selected
 from aes67.ptp.slave import Slave
 from aes67.wire import ptp_header as h
 from aes67.wire.ptp_header import PortIdentity
-from aes67.wire.ptp_messages import Announce, Answer, Message, Timed, pack, parse, path_trace
+from aes67.wire.ptp_messages import Announce, Answer, Message, Timed, pack, path_trace
 
-FROM_MASTERS = (h.ANNOUNCE, h.SYNC, h.FOLLOW_UP)
 STEPS_REMOVED_LIMIT = 255
 FORGET_NS = 60 * NS
 REVIEW_NS = NS // 4
 
 
-class Port:
+class Port(Intake):
     """State, foreign masters and timers of one port.
 
     Another kind of port (another transport or delay mechanism) derives from this one; see
@@ -51,21 +49,14 @@ class Port:
         clock: Line,
         decision: StateDecision | None = None,
     ) -> None:
-        self.config = config
+        super().__init__(config)
         self.state = PortState.LISTENING
         self.selected: ForeignMaster | None = None
         self.table = ForeignTable()
-        self.heard = Heard()
         self.slave = Slave(config, self.table, random)
         self.requests = self.slave.requests
         self.decision = decision or StateDecision(own_parent(config))
         self.master = Master(config, self.decision.own)
-        self.received = dict.fromkeys(h.MESSAGE_NAMES, 0)
-        self.malformed = 0
-        self.last_malformed = ""
-        self.other_domain = 0
-        self.other_sdo = 0
-        self.not_allowed = 0
         self.state_changes = 0
         self._random = random
         self._clock = clock
@@ -85,27 +76,12 @@ class Port:
 
     def receive(self, data: bytes, source: str, now_ns: int, stamp_ns: int | None) -> None:
         """Take one UDP or Ethernet payload; `stamp_ns` is its receive stamp (None: none came)."""
-        try:
-            message = parse(data)
-        except WireError as error:
-            self.malformed += 1
-            self.last_malformed = str(error)
+        message = self.admit(data, source, now_ns)
+        if message is None:
             return
-        header = message.header
-        if header.source.clock == self.config.identity.clock:
-            self._heard_ourselves(header.source, now_ns)
+        if message.header.source.clock == self.config.identity.clock:
+            self._heard_ourselves(message.header.source, now_ns)
             return
-        self.heard.note(message, source, now_ns)
-        if header.major_sdo != self.config.major_sdo:
-            self.other_sdo += 1
-            return
-        if header.domain != self.config.domain:
-            self.other_domain += 1
-            return
-        if not self.allows(header.source.clock) and header.message_type in FROM_MASTERS:
-            self.not_allowed += 1
-            return
-        self.received[header.message_type] += 1
         self._take(message, source, now_ns, stamp_ns)
 
     def sent(self, token: tuple[int, int], stamp_ns: int | None) -> None:
@@ -149,10 +125,6 @@ class Port:
         """What happened since the last call."""
         events, self._events = self._events, []
         return [*self.slave.events(), *events]
-
-    def allows(self, clock: bytes) -> bool:
-        """Whether the configuration lets this clock be a master of ours."""
-        return not self.config.allowed_masters or clock in self.config.allowed_masters
 
     @property
     def patient(self) -> bool:
