@@ -101,6 +101,8 @@ def _words(text: str) -> str:
     if not isinstance(value, dict):
         return text.strip()
     if {"field", "value", "rule"} <= value.keys():
+        if not value["field"]:
+            return str(value["rule"])
         return f"{value['field']} = {value['value']!r}: {value['rule']}"
     for key in ("detail", "title", "error"):
         if value.get(key):

@@ -289,3 +289,19 @@ def test_two_of_us_never_share_an_engine(tmp_path: Path, failing: Failing) -> No
         assert f"another control process runs in {tmp_path}" in failing()
     finally:
         os.close(lock)
+
+
+def test_a_stream_that_cannot_be_kept_is_told_by_command_log_and_status(tmp_path: Path) -> None:
+    """The disk is full, or the folder of the status file is gone: it works until the next start."""
+    place = tmp_path / "gone"
+    sentence = f"status file {place}/status.json could not be written: No such file or directory"
+    with process(tmp_path, status_file=str(place / "status.json")) as made:
+        made.wait()
+        for words in (["source", "add", "3"], ["source", "remove", "3"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "aes67.cli.main", "--url", made.url().removesuffix("/api"),
+                 *words], capture_output=True, text=True, timeout=30, check=True,
+            )  # fmt: skip
+            assert done.stderr == f"! {sentence}\n"
+        _, out, err = made.end()
+    assert (out + err).count(sentence) == 1

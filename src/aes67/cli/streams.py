@@ -284,18 +284,28 @@ def _report(arguments: argparse.Namespace, client: Client, path: str, words: str
         print_json(client.get(path))
     else:
         print(words)
+        _tell_what_is_not_kept(client)
     return 0
+
+
+def _tell_what_is_not_kept(client: Client) -> None:
+    """A change that is in force, but not in a file, is lost at the next start: say so."""
+    for warning in client.get("/api/v1/status")["engine"].get("warnings") or []:
+        if "could not be written" in warning:
+            print(f"! {warning}", file=sys.stderr)
 
 
 def remove_source(arguments: argparse.Namespace, client: Client) -> int:
     """Remove a source."""
     client.delete(f"/api/v1/sources/{arguments.id}")
+    _tell_what_is_not_kept(client)
     return 0
 
 
 def remove_sink(arguments: argparse.Namespace, client: Client) -> int:
     """Remove a sink."""
     client.delete(f"/api/v1/sinks/{arguments.id}")
+    _tell_what_is_not_kept(client)
     return 0
 
 

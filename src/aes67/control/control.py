@@ -96,6 +96,8 @@ class Control:
         self.node = Node(
             config, Network(), self.link, store, asyncio.Lock(), start_s=int(time.time())
         )
+        self._logged: set[str] = set()
+        """Warnings in force that are in the log."""
         self.node.subscribe(self._happened)
         self.discovery = Discovery(self.node)
         """Idle until it is started."""
@@ -322,6 +324,9 @@ class Control:
     # what happens here
 
     def _happened(self, event: Event) -> None:
+        for warning in set(self.node.warnings.values()) - self._logged:
+            log.warning("%s", warning)
+        self._logged = set(self.node.warnings.values())
         self._pcm_names.update(self.node)
         if isinstance(event, ClockChanged):
             log.info("clock %s, grandmaster %s", event.status, event.gmid)
