@@ -1,0 +1,73 @@
+"""A flood of PTP messages over real sockets: an engine's clock that is locked stays so."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from aes67.clock.lock import State
+from aes67.wire import ptp_header as h
+from aes67.wire.ptp_header import GENERAL_PORT, MULTICAST_IPV4, Header, PortIdentity
+from aes67.wire.ptp_messages import Announce, Quality, pack
+from engine.test_timekeeper import Spec, keeping, until
+from sim.netns import Namespace, ptp4l, veth_pair
+
+IDENTITIES = 1_000
+BATCH, EVERY_S, SECONDS = 20, 0.01, 5.0
+
+
+def sender(where: Namespace, interface: str) -> socket.socket:
+    """A socket on the master's end of the cable."""
+    with where.entered():
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+    return sock
+
+
+def better(number: int, sequence: int) -> bytes:
+    """An Announce of a master better than any, one of a thousand."""
+    clock = b"\x66" + number.to_bytes(7, "big")
+    header = Header(h.ANNOUNCE, PortIdentity(clock, 1), sequence & 0xFFFF, log_interval=0)
+    return pack(Announce(header, 37, 0, Quality(6, 0x20, 1), 1, clock, 0, 0x20))
+
+
+@pytest.mark.root
+@pytest.mark.peer("ptp4l")
+async def test_announces_of_a_thousand_better_masters_neither_unlock_it_nor_grow_it(
+    tmp_path: Path,
+) -> None:
+    with veth_pair() as (a, b, interface):
+        ptp4l(a, interface, tmp_path, master=True)
+        async with keeping(b, Spec(interface=interface)) as (keeper, listener):
+            await until(listener, State.LOCKED, 20)
+            gmid = keeper.snapshot()["gmid"]
+            since = len(listener.records)
+            sock = sender(a, interface)
+            tracemalloc.start()
+            before = 0
+            loop = asyncio.get_running_loop()
+            begin = loop.time()
+            for number in itertools.count():
+                for i in range(number * BATCH, (number + 1) * BATCH):
+                    sock.sendto(better(i % IDENTITIES, i), (MULTICAST_IPV4, GENERAL_PORT))
+                await asyncio.sleep(EVERY_S)
+                if loop.time() - begin > SECONDS:
+                    break
+                if not before and loop.time() - begin > SECONDS / 2:
+                    before, _ = tracemalloc.get_traced_memory()
+            after, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            sock.close()
+            snapshot = keeper.snapshot()
+            assert snapshot["messages"]["received"]["Announce"] > IDENTITIES
+            assert after - before < 300_000, "what the test itself collects is in there"
+            assert snapshot["gmid"] == gmid
+            states = {record.state for _, record in listener.records[since:]}
+            assert states <= {State.LOCKED, State.HOLDOVER}
+            assert abs(listener.ahead_of_realtime()) < 50_000
+            await until(listener, State.LOCKED, 30)
