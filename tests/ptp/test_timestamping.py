@@ -43,6 +43,23 @@ def test_a_stamp_is_converted_with_the_newest_reading() -> None:
     assert cross.to_raw(101 * NS) == NS - 50
 
 
+@pytest.mark.parametrize("ppm", [-500, -20, 20, 500])
+@pytest.mark.parametrize("waited", [0, 30_000, NS // 20, NS // 5])
+def test_a_stamp_that_waited_is_converted_at_the_rate_of_realtime(ppm: int, waited: int) -> None:
+    """NTP runs REALTIME at another rate than RAW for good, so a reading ages with the stamp."""
+
+    def ahead(raw_ns: int) -> int:
+        return 100 * NS + raw_ns * ppm // 1_000_000
+
+    instants = (0, NS // 5, NS // 5 + 1_000, 2 * NS // 5, 2 * NS // 5 + 1_000)
+    cross = Scripted(*((raw_ns, ahead(raw_ns)) for raw_ns in instants))
+    assert all(cross.renew() for _ in instants[1:])
+    raw_ns = instants[-1] - waited
+    found = cross.to_raw(raw_ns + ahead(raw_ns))
+    assert found is not None
+    assert abs(found - raw_ns) <= 1 + waited * ppm**2 // 10**12
+
+
 @pytest.mark.parametrize("step", [-3_600 * NS, -NS // 1000, NS // 1000, 86_400 * NS])
 def test_a_step_of_the_system_clock_is_noticed_once(step: int) -> None:
     cross = Scripted((0, 100 * NS), (NS // 8, 100 * NS + step), (NS // 4, 100 * NS + step))

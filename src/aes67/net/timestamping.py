@@ -35,8 +35,8 @@ OPT_CMSG = 1 << 10
 OPT_TSONLY = 1 << 11
 OPT_TX_SWHW = 1 << 14
 STAMPING = TX_SOFTWARE | RX_SOFTWARE | SOFTWARE | OPT_CMSG | OPT_TSONLY
-STAMPING_HARDWARE = STAMPING | TX_HARDWARE | RX_HARDWARE | RAW_HARDWARE | OPT_TX_SWHW
-"""The card's stamps and the kernel's together, so that falling back costs nothing."""
+STAMPING_CARD = TX_HARDWARE | RX_HARDWARE | RAW_HARDWARE | OPT_TX_SWHW
+"""Besides STAMPING: the card's stamps as well as the kernel's, so that falling back is free."""
 ORIGIN_TIMESTAMPING = 4
 
 PACKET_BYTES = 2048
@@ -48,6 +48,8 @@ STEP_FLOOR_NS = 200_000
 STEP_SLEW = 0.002
 """REALTIME may drift from RAW by this (NTP slews 500 ppm at most) without having been stepped."""
 STAMP_AGE_NS = 1_000_000_000
+APART_NS = 10_000_000
+"""Readings further apart than this show the rate of REALTIME against RAW."""
 
 _STAMPS = struct.Struct("qqqqqq")
 _EXTENDED_ERROR = struct.Struct("IBBBBII")
@@ -61,6 +63,7 @@ class CrossClock:
     def __init__(self) -> None:
         self.steps = 0
         self._raw_ns, self._ahead_ns = self._measure()
+        self._older_raw_ns, self._older_ahead_ns = self._raw_ns, self._ahead_ns
 
     def read(self) -> tuple[int, int]:
         """(RAW, REALTIME) of the same instant, within about 0.1 us."""
@@ -72,16 +75,25 @@ class CrossClock:
         raw_ns, ahead_ns = self._measure()
         allowed = STEP_FLOOR_NS + STEP_SLEW * (raw_ns - self._raw_ns)
         steady = abs(ahead_ns - self._ahead_ns) <= allowed
-        self._raw_ns, self._ahead_ns = raw_ns, ahead_ns
         if not steady:
             self.steps += 1
+            self._older_raw_ns, self._older_ahead_ns = raw_ns, ahead_ns
+        elif raw_ns - self._raw_ns >= APART_NS:
+            self._older_raw_ns, self._older_ahead_ns = self._raw_ns, self._ahead_ns
+        self._raw_ns, self._ahead_ns = raw_ns, ahead_ns
         return steady
 
     def to_raw(self, real_ns: int) -> int | None:
         """CLOCK_MONOTONIC_RAW of a stamp taken less than 1 s before `renew`; None if it was not."""
         raw_ns = real_ns - self._ahead_ns
         age = self._raw_ns - raw_ns
-        return raw_ns if -STEP_FLOOR_NS <= age <= STAMP_AGE_NS else None
+        if not -STEP_FLOOR_NS <= age <= STAMP_AGE_NS:
+            return None
+        # a packet may have waited a while, and REALTIME that NTP disciplines runs at another rate
+        between = self._raw_ns - self._older_raw_ns
+        if age <= 0 or between < APART_NS:
+            return raw_ns
+        return raw_ns + (self._ahead_ns - self._older_ahead_ns) * min(age, between) // between
 
     @staticmethod
     def _measure() -> tuple[int, int]:

@@ -29,6 +29,11 @@ from aes67.wire.ptp_messages import Announce
 PUBLISH_NS = 100 * MS
 GIVE_WAY_NS = 10 * NS
 """How long a master that has to give way waits for the better one's time to become known."""
+PATIENT_PUBLISH_NS = 200 * MS
+RESTLESS = 3
+"""`restlessness` of a master whose rate changes."""
+PATIENT_RESIDUAL_NS = 20 * US
+"""As long as the media clock has more to catch up with, it looks at every measurement at once."""
 FIRST_STEP_NS = 5 * US
 """At the first lock nothing is heard yet: the media clock goes there at once."""
 
@@ -74,6 +79,9 @@ class OrdinaryClock:
         self.handovers = 0
         self.started_ns = now_ns
         self.measured_ns = 0
+        self.patient = False
+        """Packets may wait for `next_deadline`, since stamps say when they came: a slave that has
+        locked, whom nobody asks anything, spares most of its wake-ups."""
         self._due_ns = now_ns
         self._kept: Announce | None = None
         self.rates = [Rates() for _ in self.ports]
@@ -106,7 +114,9 @@ class OrdinaryClock:
         self._update(now_ns)
 
     def next_deadline(self) -> int:
-        """When `handle_timer` wants to be called at the latest: never more than 100 ms away."""
+        """When `handle_timer` wants to be called: at most 100 ms away, 200 ms if `patient`."""
+        if self.patient:
+            return self._due_ns
         times = [self._due_ns, *(port.next_deadline() for port in self.ports)]
         if self.reference is not None:
             times.append(self.reference.next_ns)
@@ -184,7 +194,8 @@ class OrdinaryClock:
             for event in port.events():
                 if isinstance(event, Measured):
                     self.measured_ns = now_ns
-                    self._due_ns = now_ns  # every measurement is published
+                    if event.stepped or not self.patient:
+                        self._due_ns = now_ns  # every measurement is published
 
     def _update(self, now_ns: int) -> None:
         self._due_ns = now_ns + PUBLISH_NS
@@ -204,6 +215,20 @@ class OrdinaryClock:
         for port in self.ports:
             port.set_clock(self.media.line, usable=usable)
             port.table.pinned = self.followed
+        self.patient = self._is_patient()
+        if self.patient:
+            self._due_ns = now_ns + PATIENT_PUBLISH_NS
+
+    def _is_patient(self) -> bool:
+        followed = self.followed
+        return (
+            followed is not None
+            and self.lock.state is State.LOCKED
+            and abs(self.media.residual_ns) <= PATIENT_RESIDUAL_NS
+            and not followed.estimator.suspects_step
+            and followed.estimator.restlessness < RESTLESS
+            and all(port.patient for port in self.ports)
+        )
 
     def _lead(self, now_ns: int) -> None:
         """Locked, since nobody else says what time it is."""
