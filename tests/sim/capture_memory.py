@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +27,16 @@ def frequency(channel: int) -> int:
     return 500 + 250 * channel
 
 
+@cache
+def second(channel: int, rate: int) -> npt.NDArray[np.int32]:
+    """A second of a channel's sine, which then begins again."""
+    wave = np.sin(2 * np.pi * frequency(channel) * np.arange(rate) / rate)
+    return np.round(AMPLITUDE * wave * 2**31).astype(np.int32)
+
+
 def sine(channel: int, rate: int, first: int, frames: int) -> npt.NDArray[np.int32]:
     """Left-justified samples of a channel."""
-    at = np.arange(first, first + frames) % rate
-    wave = np.sin(2 * np.pi * frequency(channel) * at / rate)
-    return np.round(AMPLITUDE * wave * 2**31).astype(np.int32)
+    return second(channel, rate)[np.arange(first, first + frames) % rate]
 
 
 class CaptureMemory:
