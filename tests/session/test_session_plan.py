@@ -288,12 +288,16 @@ def test_unicast_needs_no_membership_and_gets_its_own_ttl() -> None:
     assert "not this machine's 10.0.1.1" in elsewhere.sink_notes[0][0]
 
 
-def test_what_we_send_to_our_own_address_comes_in_by_the_loopback() -> None:
-    """The kernel never lets it out; what others send to that address comes from the network."""
-    ours = "a=source-filter: incl IN IP4 10.0.1.1 10.0.1.1\n"
-    theirs = "a=source-filter: incl IN IP4 10.0.1.1 10.0.0.9\n"
-    for extra, interface in ((ours, "lo"), (theirs, "eth0"), ("", "eth0")):
-        made = plan(state(sinks=[sink(0, sdp_of(address="10.0.1.1", extra=extra))]))
+def test_what_is_sent_to_our_own_address_on_this_machine_does_not_come_from_the_network() -> None:
+    """By `lo` from other programs; by the interface they are bound to from our own sockets."""
+    here = "a=source-filter: incl IN IP4 10.0.1.1 10.0.1.1\n"
+    there = "a=source-filter: incl IN IP4 10.0.1.1 10.0.0.9\n"
+    ours = source(0, address="10.0.1.1")
+    for extra, sources, interface in (
+        (here, [], "lo"), (here, [ours], "eth0"), (there, [], "eth0"), ("", [], "eth0"),
+    ):  # fmt: skip
+        sinks = [sink(0, sdp_of(address="10.0.1.1", extra=extra))]
+        made = plan(state(sources=sources, sinks=sinks))
         assert made.message["sockets"] == [{"interface": interface, "port": 5004}]
         assert [name for name, _ in made.legs[0]] == [interface]
 

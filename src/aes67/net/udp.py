@@ -5,7 +5,7 @@ destination port are equal and one socket takes all groups of that port. SO_REUS
 SO_REUSEPORT, lets several processes of a host have it: each then gets a copy of every multicast
 datagram, whatever option the others chose, while SO_REUSEPORT would deal unicast streams out among
 processes by hash. A unicast stream goes to the socket bound last; a datagram to the host's own
-unicast address travels over `lo` and so reaches only sockets on `lo`.
+unicast address reaches sockets on the interface its sender is bound to, on `lo` if to none.
 
 The kernel limits memberships of one socket (20 by default), not of a host: they live on helper
 sockets, and IP_MULTICAST_ALL gives what a helper joined to every socket of that port.

@@ -259,7 +259,7 @@ def _sink(
     for index, leg in enumerate(_receivable(state, stream) if enabled else ()):
         source = leg.included[0] if len(leg.included) == 1 else ""
         address = state.network.address(config)
-        row = sockets.row(arrives_on(config.interfaces[index], leg, address), leg.port)
+        row = sockets.row(arrives_on(state, config.interfaces[index], leg), leg.port)
         legs.append(SinkLeg(leg.address, leg.port, source, row))
         if index == 0 and not is_multicast(leg.address) and leg.address != address:
             notes.append(f"sent to {leg.address}, which is not this machine's {address}")
@@ -277,14 +277,20 @@ def _sink(
     ), tuple(notes)
 
 
-def arrives_on(interface: str, leg: Leg, own: str) -> str:
-    """The interface a leg's packets come in by: what this machine sends to itself never leaves it.
+def arrives_on(state: State, interface: str, leg: Leg) -> str:
+    """The interface a leg's packets come in by.
 
-    So a unicast stream to our own address is looked for on `lo` if its description says that we
-    send it (source-filter), and on the network if it does not.
+    What another program on this machine sends to our own address never leaves it and comes in by
+    `lo`; what we send ourselves comes back by the interface our sockets are bound to.
     """
-    own_stream = not is_multicast(leg.address) and leg.address == own and own in leg.included
-    return LOOPBACK if own_stream else interface
+    own = state.network.address(state.config)
+    if is_multicast(leg.address) or leg.address != own or own not in leg.included:
+        return interface
+    ours = leg.port == state.config.rtp_port and any(
+        each.enabled and effective_address(each, state.config) == own
+        for each in state.sources.values()
+    )
+    return interface if ours else LOOPBACK
 
 
 def _receivable(state: State, stream: SinkStream) -> tuple[Leg, ...]:
