@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from aes67.clock.estimator import Estimator
-from aes67.clock.lock import LOCK_BELOW_NS, Lock, Sight, State
+from aes67.clock.lock import LOCK_BELOW_NS, Lock, State
 from aes67.clock.media_clock import STEP_NS, MediaClock
-from aes67.clock.timebase import MS, NS, UNKNOWN_NS, US, Line
+from aes67.clock.timebase import MS, UNKNOWN_NS, US, Line
 from aes67.clock.track import Track
 from aes67.ptp.bmca import PortState
 from aes67.ptp.decision import StateDecision
@@ -22,13 +22,12 @@ from aes67.ptp.port import Port, own_parent
 from aes67.ptp.port_types import Measured, Outgoing, PortConfig
 from aes67.ptp.ports import make_port
 from aes67.ptp.rates import Rates
-from aes67.ptp.reasons import doubt, leading, missing, silence
+from aes67.ptp.reasons import leading
 from aes67.ptp.reference import Reference
+from aes67.ptp.sight import sight
 from aes67.wire.ptp_messages import Announce
 
 PUBLISH_NS = 100 * MS
-GIVE_WAY_NS = 10 * NS
-"""How long a master that has to give way waits for the better one's time to become known."""
 PATIENT_PUBLISH_NS = 200 * MS
 RESTLESS = 3
 """`restlessness` of a master whose rate changes."""
@@ -249,7 +248,7 @@ class OrdinaryClock:
     def _follow(self, now_ns: int) -> None:
         self._choose(now_ns)
         followed = self.followed
-        self.lock.update(self._sight(now_ns))
+        self.lock.update(sight(self, now_ns))
         self._steer(now_ns, followed.estimator if followed is not None else None)
         for port in self.ports:
             if port.selected is not None:
@@ -283,26 +282,3 @@ class OrdinaryClock:
         if self.followed is not None:
             self.handovers += 1
         self.followed = selected
-
-    def _sight(self, now_ns: int) -> Sight:
-        port, followed = self.port, self.followed
-        assert port is not None
-        why_not = missing(self.ports, port, self.interface, now_ns, self.started_ns)
-        locked = self.lock.state in USABLE
-        if followed is None:
-            # we have been master ourselves: our own time is good until the better one's is known
-            waited = now_ns - self.lock.since_ns if self.lock.state is State.HOLDOVER else 0
-            sigma = 0 if locked and waited < GIVE_WAY_NS else UNKNOWN_NS
-            return Sight(now_ns, sigma, missing=why_not or "measuring a better master")
-        estimator = followed.estimator
-        error = self.media.error_ns(now_ns, estimator.line) if locked else 0
-        return Sight(
-            now_ns=now_ns,
-            three_sigma_ns=estimator.three_sigma_ns(now_ns),
-            first_data_ns=estimator.first_raw_ns,
-            missing=why_not,
-            silent=silence(port, followed, now_ns),
-            rate_ppm=estimator.rate_ppm,
-            jump_ns=error if abs(error) >= STEP_NS else 0,
-            doubt=doubt(port, followed),
-        )
