@@ -1,4 +1,4 @@
-"""A flood of PTP messages over real sockets: an engine's clock that is locked stays so."""
+"""Masters nobody invited, over real sockets: a flood of them, and one that is not allowed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import socket
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from aes67.wire import ptp_header as h
 from aes67.wire.ptp_header import GENERAL_PORT, MULTICAST_IPV4, Header, PortIdentity
 from aes67.wire.ptp_messages import Announce, Quality, pack
 from engine.test_timekeeper import Spec, keeping, until
+from sim import waiting
 from sim.netns import Namespace, ptp4l, veth_pair
 
 IDENTITIES = 1_000
@@ -71,3 +73,22 @@ async def test_announces_of_a_thousand_better_masters_neither_unlock_it_nor_grow
             assert states <= {State.LOCKED, State.HOLDOVER}
             assert abs(listener.ahead_of_realtime()) < 50_000
             await until(listener, State.LOCKED, 30)
+
+
+@pytest.mark.root
+@pytest.mark.peer("ptp4l")
+async def test_a_ptp4l_that_is_not_allowed_is_not_followed_until_it_is(tmp_path: Path) -> None:
+    with veth_pair() as (a, b, interface):
+        ptp4l(a, interface, tmp_path, master=True, log_announce=-1)
+        spec = Spec(interface=interface, allowed_masters=frozenset((b"\x66" * 8,)))
+        async with keeping(b, spec) as (keeper, listener):
+            words = "not in ptp_allowed_masters"
+            await waiting.until(lambda: words in str(keeper.snapshot()["reason"]), 20)
+            (master,) = keeper.snapshot()["masters"]
+            assert master["allowed"] is False
+            assert listener.record.state == State.UNLOCKED
+            allowed = frozenset((bytes.fromhex(master["clock"].replace("-", "")),))
+            with b.entered():
+                await keeper.configure(replace(spec, allowed_masters=allowed))
+            await until(listener, State.LOCKED, 20)
+            assert keeper.snapshot()["gmid"] == master["clock"]
