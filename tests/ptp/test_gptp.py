@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aes67.clock.timebase import NS, Line, rate_to_q40
 from aes67.ptp.bmca import PortState, Role
@@ -20,6 +22,7 @@ from aes67.wire.ptp_header import PortIdentity
 from aes67.wire.ptp_messages import Announce, Answer, Other, Timed, pack, path_trace
 from sim.gptp_world import OURS, THEIRS, GptpWorld, Neighbor, config
 from sim.world import Oscillator, fixed, quiet, software
+from wire.test_ptp import GPTP, payloads
 
 PPM = 47.0
 """Neighbour's crystal +35, ours -12."""
@@ -307,3 +310,46 @@ def test_a_broken_information_tlv_is_a_malformed_message() -> None:
     world.arrive(data, None)
     assert world.port.malformed == 1
     assert "Follow_Up information" in world.port.last_malformed
+
+
+FRAMES = list(payloads(GPTP))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_damaged_frames_of_ptp4l_never_raise_and_never_cost_the_neighbour(
+    draw: st.DataObject,
+) -> None:
+    """Every message at any instant, with any bytes changed, stamped or not, to a live port."""
+    world = GptpWorld(config(draw.draw(st.sampled_from(list(Role)))))
+    there = Neighbor(world, announcing=True, syncing=True).start()
+    world.run(2.5)
+    assert world.port.peer.as_capable
+    for _ in range(draw.draw(st.integers(1, 30))):
+        broken = bytearray(draw.draw(st.sampled_from(FRAMES)))
+        if draw.draw(st.booleans()):
+            broken[20:30] = there.identity.clock + there.identity.port.to_bytes(2)
+        if len(broken) >= 54 and draw.draw(st.booleans()):
+            broken[44:54] = OURS.clock + OURS.port.to_bytes(2)
+        for _ in range(draw.draw(st.integers(0, 4))):
+            broken[draw.draw(st.integers(0, len(broken) - 1))] = draw.draw(st.integers(0, 255))
+        if draw.draw(st.booleans()):
+            broken[30:32] = ((world.port.peer._sequence - 1) & 0xFFFF).to_bytes(2)
+        data = bytes(broken[: draw.draw(st.integers(0, len(broken)))] or broken)
+        world.arrive(data, world.now if draw.draw(st.booleans()) else None)
+        world.run(world.now / NS + draw.draw(st.sampled_from((0.0, 0.01, 0.3))))
+    assert len(world.port.table.masters) <= 16
+    assert len(world.port.gptp_slave.information) <= 17
+    # a few exchanges later whatever was made believe is forgotten
+    world.port.peer.log_interval = 0
+    world.port.peer.next_ns = world.local.at(world.now)
+    world.run(world.now / NS + 5)
+    assert world.port.peer.as_capable, world.port.objection
+
+
+@given(st.binary(max_size=120))
+def test_any_bytes_are_a_message_or_counted(data: bytes) -> None:
+    world = GptpWorld()
+    world.arrive(data, None)
+    world.arrive(b"\x12" + data, 1_000)
+    assert world.port.malformed <= 2
