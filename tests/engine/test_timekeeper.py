@@ -41,7 +41,7 @@ class Spec:
     priority1: int = 100
     priority2: int = 128
     sync_interval: int = -3
-    announce_interval: int = -2
+    announce_interval: int | None = -2
     allowed_masters: frozenset[bytes] = frozenset()
     asymmetry_ns: int = 0
     ports: tuple[tuple[str, str], ...] = ()
@@ -301,7 +301,7 @@ class Spec:
     priority1: int = 100
     priority2: int = 128
     sync_interval: int = -3
-    announce_interval: int = -2
+    announce_interval: int | None = -2
     allowed_masters: frozenset[bytes] = frozenset()
     asymmetry_ns: int = 0
     ports: tuple[tuple[str, str], ...] = ()
