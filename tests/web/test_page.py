@@ -27,6 +27,13 @@ INK = """[...document.querySelectorAll('#clock .plot canvas')].map(canvas => {
   for (let i = 3; i < data.length; i += 4) ink += data[i] > 0;
   return ink / (data.length / 4);
 })"""
+POINT = """(() => {
+  const over = document.querySelector('#clock .plot .u-over'), box = over.getBoundingClientRect();
+  const at = {clientX: box.left + box.width / 2, clientY: box.top + 20, bubbles: true};
+  over.dispatchEvent(new MouseEvent('mouseenter', at));
+  over.dispatchEvent(new MouseEvent('mousemove', at));
+})()"""
+READINGS = "[...document.querySelectorAll('#clock figcaption output')].map(each => each.innerText)"
 WIDER_THAN_THE_WINDOW = "document.documentElement.scrollWidth > window.innerWidth"
 
 
@@ -94,13 +101,20 @@ async def test_it_shows_the_clock_its_history_and_every_master(
     for word in (MASTER, "EC-EC-EC-EC-EC-EC-EC-EC", "followed", "other domain", "Delay_Resp"):
         assert word in text
     assert f"{told[-1]['rate_ppm']:.3f} ppm" in text
-    for span in ("1 min", "1 h", "24 h"):
+    for span in ("1 h", "24 h", "1 min"):
         buttons = "[...document.querySelectorAll('.spans button')]"
         button = f"{buttons}.find(button => button.innerText === '{span}')"
         await page.ask(f"{button}.click()")
         await page.until(f"{button}.getAttribute('aria-pressed') === 'true'")
         await page.until("document.querySelectorAll('#clock .plot canvas').length === 3")
         await page.until(f"{INK}.every(ink => ink > 0.005)")
+    await page.ask(POINT)
+    await page.until(f"{READINGS}.every(text => text !== '')")
+    offset, delay, rate = await page.ask(READINGS)
+    assert "±" in offset, "with its 3 sigma"
+    assert "locked" in offset
+    assert delay.endswith("µs") or " to " in delay
+    assert "ppm" in rate
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
