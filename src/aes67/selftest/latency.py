@@ -229,7 +229,8 @@ def report(found: Measurement, where: str) -> str:
             f"p99 {value.p99_ms:.3f}  max {value.max_ms:.3f} ms   over {value.frames} frames"
         )
     lines.append(f"floor    {found.floor_ms:.3f} ms   (playback period + packet + capture period)")
-    lines.append(f"xruns    {found.xruns}")
+    why = "   (dropouts: the buffer is too small for this machine as busy as it is)"
+    lines.append(f"xruns    {found.xruns}{why if found.xruns else ''}")
     lines += [f"counter  {name} grew by {count}" for name, count in found.grown.items()]
     return "\n".join(lines)
 

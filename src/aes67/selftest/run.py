@@ -21,6 +21,7 @@ from aes67.selftest.node import Node, Settings
 from aes67.selftest.plan import case
 
 CHANNELS = 2
+EXAMPLE = Path("/usr/share/sounds/alsa/Front_Center.wav")
 
 
 def ptp_permitted() -> bool:
@@ -45,6 +46,11 @@ def usable_port(wanted: int) -> int | None:
     return wanted or None
 
 
+def example_sound() -> str:
+    """A file that alsa-utils brings along, or any."""
+    return str(EXAMPLE) if EXAMPLE.exists() else "some.wav"
+
+
 def instructions(node: Node, mode: str) -> str:
     """What to type next."""
     environment = " ".join(
@@ -58,9 +64,9 @@ aes67-daemon runs on loopback {role}, with source 0 and sink 0 ({CHANNELS} chann
 In another terminal:
 
   export {environment}
-  arecord -D aes67 -f S24_3LE -r 48000 -c {CHANNELS} recorded.wav &
-  aplay -D aes67 some.wav
-  speaker-test -D aes67 -c {CHANNELS} -t sine
+  arecord -D aes67 -f S24_3LE -r 48000 -c {CHANNELS} -d 10 recorded.wav &
+  aplay -D aes67 {example_sound()}
+  speaker-test -D aes67:{CHANNELS} -c {CHANNELS} -t sine -l 1
 
 Look at it:
 
