@@ -7,14 +7,14 @@ from typing import Any
 from pydantic import BaseModel, Field, create_model
 
 from aes67.config.model import CONTRACT_KEYS, Config
-from aes67.session.model import Sink, Source
+from aes67.session.model import OWN_SOURCE_KEYS, Sink, Source
 
 ContractSource = create_model(
     "ContractSource",
     **{
         key: (Source.model_fields[key].annotation, Source.model_fields[key])
         for key in Source.model_fields
-        if key != "framing"
+        if key not in OWN_SOURCE_KEYS
     },  # type: ignore[call-overload]
 )
 ContractSink = create_model(

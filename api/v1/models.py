@@ -46,6 +46,9 @@ class SourceView(BaseModel):
     refclk_ptp_traceable: bool
     map: list[int]
     framing: str
+    sdp_http: str = Field(description="form of its description over HTTP")
+    sdp_sap: str = Field(description="form of its description by SAP")
+    sdp_rtsp: str = Field(description="form of its description by RTSP")
     note: str = Field(description="what the user should know, in words")
     counters: dict[str, int] = Field(description="of the engine; empty without one")
     receivers: list[ReceiverView] = Field(description="who reports by RTCP, with rtcp_enabled")

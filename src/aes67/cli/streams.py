@@ -51,6 +51,10 @@ def _add_source(parser: argparse.ArgumentParser, options: argparse.ArgumentParse
     add.add_argument("--payload-type", type=int, default=98)
     add.add_argument("--disabled", action="store_true", help="store it, do not send yet")
     _framing(add)
+    add.add_argument(
+        "--sdp", action="append", default=[], type=sdp_form, metavar="WAY=FORM",
+        help="form of its description: http, sap or rtsp = contract, st2110 or dante",
+    )  # fmt: skip
     add.set_defaults(run=add_source)
     _by_id(actions, options, "remove", "stop sending", remove_source)
     _by_id(actions, options, "sdp", "the SDP a receiver needs", source_sdp)
@@ -118,6 +122,16 @@ def _framing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--framing", choices=("raw", "aes3"), default="raw", help="AM824: 32 bits, or ST 2110-31"
     )
+
+
+def sdp_form(text: str) -> tuple[str, str]:
+    """`WAY=FORM` as a setting of a source."""
+    way, _, form = text.partition("=")
+    if way not in ("http", "sap", "rtsp") or form not in ("contract", "st2110", "dante"):
+        raise argparse.ArgumentTypeError(
+            f"{text}: http, sap or rtsp = contract, st2110 or dante, such as sap=dante"
+        )
+    return f"sdp_{way}", form
 
 
 def stream_id(text: str) -> int:
@@ -196,6 +210,7 @@ def add_source(arguments: argparse.Namespace, client: Client) -> int:
         "dscp": arguments.dscp,
         "refclk_ptp_traceable": False,
         "framing": arguments.framing,
+        **dict(arguments.sdp),
     }
     client.put(f"/api/v1/sources/{number}", source)
     return _report(arguments, client, f"/api/v1/sources/{number}", f"source {number} is set")

@@ -150,7 +150,9 @@ class Discovery:
             )
         )
         sources = self._node.sources.values()
-        described = {each.id: self._node.description(each.id) for each in sources if each.enabled}
+        described = {
+            each.id: self._node.description(each.id, "sap") for each in sources if each.enabled
+        }
         self._sap.announce(described)
         self._warn("sap", self._sap.problem)
 
@@ -159,7 +161,8 @@ class Discovery:
         address = network.address(config)
         await self._rtsp.configure(address, config.rtsp_port)
         self._warn("rtsp", self._rtsp.problem)
-        described = {number: self._node.description(number) for number in self._node.sources}
+        node = self._node
+        described = {number: node.description(number, "rtsp") for number in node.sources}
         for number, text in described.items():
             if self._described.get(number) != text:
                 name = f"{network.node_id(config)} {self._node.source(number).name}"
@@ -171,7 +174,7 @@ class Discovery:
         node = self._node
         sources = [(each.id, each.name, each.enabled) for each in node.sources.values()]
         number = by_path(path, node.computed.node_id, sources)
-        return None if number is None else (number, node.description(number))
+        return None if number is None else (number, node.description(number, "rtsp"))
 
     def _warn(self, key: str, problem: str) -> None:
         if problem:

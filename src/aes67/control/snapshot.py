@@ -10,6 +10,7 @@ from aes67.control.flags import flags, leg_missing
 from aes67.session.checks import NO_GRANDMASTER
 from aes67.session.contract import sink_object, source_object
 from aes67.session.describe import Clock
+from aes67.session.model import OWN_SOURCE_KEYS
 from aes67.session.node import Node
 from aes67.session.rows import SinkLeg
 
@@ -37,7 +38,7 @@ def source_view(node: Node, number: int, counters: Mapping[str, Any] | None) -> 
     """A source with its counters (empty without an engine) and what is to be said of it."""
     source = node.source(number)
     return source_object(source, node.config) | {
-        "framing": source.framing,
+        **{key: getattr(source, key) for key in OWN_SOURCE_KEYS},
         "note": "; ".join(node.plan.source_notes.get(number, ())),
         "counters": dict(counters or {}),
     }

@@ -10,7 +10,13 @@ from aes67.config.rules import validated
 from aes67.config.tree import TreeError, as_boolean, as_integer, as_integers, as_text, require
 from aes67.errors import Refused
 from aes67.session.checks import effective_address
-from aes67.session.model import CONTRACT_SINK_KEYS, CONTRACT_SOURCE_KEYS, Sink, Source
+from aes67.session.model import (
+    CONTRACT_SINK_KEYS,
+    CONTRACT_SOURCE_KEYS,
+    OWN_SOURCE_KEYS,
+    Sink,
+    Source,
+)
 
 Reader = Callable[[Any], Any]
 
@@ -31,8 +37,7 @@ SOURCE_READERS: dict[str, Reader] = {
     "payload_type": _integer("h"),
     "dscp": _integer("h"),
     "refclk_ptp_traceable": as_boolean,
-    "framing": as_text,
-}
+} | dict.fromkeys(OWN_SOURCE_KEYS, as_text)
 
 SINK_READERS: dict[str, Reader] = {
     "name": as_text,
@@ -51,7 +56,7 @@ SINK_READERS: dict[str, Reader] = {
 def read_source(number: int, tree: Mapping[str, Any], before: Source | None = None) -> Source:
     """A source from a request or the status file; the id in the object does not count.
 
-    What the contract does not know (`framing`) is kept from `before` when the object lacks it.
+    What the contract does not know (OWN_SOURCE_KEYS) is kept from `before` if the object lacks it.
 
     Raises:
         TreeError: a key is missing or of a wrong type.
@@ -59,7 +64,8 @@ def read_source(number: int, tree: Mapping[str, Any], before: Source | None = No
     """
     values = _read(tree, CONTRACT_SOURCE_KEYS, SOURCE_READERS)
     if before is not None:
-        values.setdefault("framing", before.framing)
+        for key in OWN_SOURCE_KEYS:
+            values.setdefault(key, getattr(before, key))
     return validated(Source, values | {"id": number})
 
 
@@ -147,7 +153,8 @@ def status_object(
     return {
         "sources": [
             source_object(each, config)
-            | {"address_from_base": not each.address, "framing": each.framing}
+            | {"address_from_base": not each.address}
+            | {key: getattr(each, key) for key in OWN_SOURCE_KEYS}
             for each in sources
         ],
         "sinks": [

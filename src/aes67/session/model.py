@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from aes67.session.renderings import Rendering
 from aes67.shm.layout import MAX_DEVICE_CHANNELS, MAX_SINKS, MAX_SOURCES, MAX_STREAM_CHANNELS
 
 SOURCES = MAX_SOURCES
@@ -65,6 +66,9 @@ class Source(BaseModel):
     refclk_ptp_traceable: bool = Field(False, description="describe the clock as traceable instead of naming the grandmaster")
     map: Map = Field((0, 1), description="device playback channel of each stream channel")
     framing: Framing = Field("raw", description="AM824 only: raw 32 bits as the contract, or AES3 labels as ST 2110-31")
+    sdp_http: Rendering = Field("contract", description="form of the description served over HTTP: contract, st2110, dante")
+    sdp_sap: Rendering = Field("contract", description="form of the description announced by SAP")
+    sdp_rtsp: Rendering = Field("contract", description="form of the description served by RTSP, which mDNS leads to")
 
 
 class Sink(BaseModel):
@@ -84,6 +88,9 @@ class Sink(BaseModel):
     timing: Timing = Field("auto", description="how the stream's clock meets ours; auto: chosen from the SDP")
     framing: Framing = Field("raw", description="AM824 only: raw 32 bits as the contract, or AES3 labels as ST 2110-31")
 
+
+OWN_SOURCE_KEYS = ("framing", "sdp_http", "sdp_sap", "sdp_rtsp")
+"""Of a source, beyond the contract: kept when a client that does not know them replaces it."""
 
 CONTRACT_SOURCE_KEYS = ("enabled", "name", "io", "map", "max_samples_per_packet", "codec", "address", "ttl", "payload_type", "dscp", "refclk_ptp_traceable")
 """Keys the contract requires in a source, in the order it misses them."""

@@ -39,6 +39,7 @@ from aes67.session.in_force import Engine, InForce
 from aes67.session.model import Sink, Source
 from aes67.session.network import Network
 from aes67.session.plan import Plan, State, plan
+from aes67.session.renderings import Way
 from aes67.session.stream import interpret
 from aes67.session.versions import Versions
 
@@ -128,8 +129,8 @@ class Node:
             raise Refused("id", number, NOT_IN_USE)
         return self.sinks[number]
 
-    def description(self, number: int) -> str:
-        """The session description of a source.
+    def description(self, number: int, way: Way = "http") -> str:
+        """The session description of a source, in the form it has on this way.
 
         Raises:
             Refused: there is none.
@@ -138,7 +139,7 @@ class Node:
         network = self.state.network
         version = self._versions.version(number, network.address(self.config))
         now = Circumstances(self.config, network, self.state.rate, self.clock.gmid, version)
-        return describe(source, now)
+        return describe(source, now, getattr(source, f"sdp_{way}"))
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` after every change."""
