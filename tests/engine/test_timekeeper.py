@@ -245,7 +245,9 @@ async def test_the_mode_can_be_changed_while_it_runs() -> None:
         ):
             await keeper.configure(Spec(mode="gm", domain=9))
             assert listener.record.state == State.LOCKED
+            identity = keeper.snapshot()["port_identity"]
             await keeper.configure(Spec(domain=9))
+            assert keeper.snapshot()["port_identity"] == identity
             assert listener.record.state == State.UNLOCKED
             await asyncio.sleep(0.6)
             assert "heard in domain 7" in keeper.snapshot()["reason"]

@@ -66,6 +66,10 @@ class PortShell(Protocol):
         """When `handle_timer` wants to be called; None: it does not."""
         ...
 
+    def forget(self) -> None:
+        """Nobody waits any more for the stamps of what was sent."""
+        ...
+
     def rejoin(self) -> None:
         """Join the groups again: the link was away, and a switch may have forgotten them."""
         ...

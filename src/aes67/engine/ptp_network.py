@@ -239,6 +239,10 @@ class PtpNetwork:
             times.append(self._card.next_ns)
         return min(times, default=None)
 
+    def forget(self) -> None:
+        """Nobody waits any more for the stamps of what was sent."""
+        self._waiting.clear()
+
     def rejoin(self) -> None:
         """Join the groups again."""
         self.sockets.rejoin()

@@ -77,11 +77,17 @@ class PtpPorts:
         """Which interfaces are missing, in words; empty: none."""
         return "; ".join(each for each in self.troubles if each)
 
+    @property
+    def ways(self) -> tuple[tuple[tuple[str, Profile], ...], int, str]:
+        """What makes other sockets necessary: ports, DSCP, use of the card's stamps."""
+        return self.wanted, self._dscp, self._card
+
     def serve(self, clock: OrdinaryClock) -> None:
-        """Let `clock` have what comes in."""
+        """Let `clock` have what comes in from now on; stamps of messages before it are not its."""
         self._clock = clock
         for number, shell in enumerate(self.shells):
             if shell is not None:
+                shell.forget()
                 shell.listener = _Side(clock, number)
 
     def listen(self, *, at_once: bool) -> None:

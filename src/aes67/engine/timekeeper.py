@@ -78,12 +78,8 @@ class Timekeeper:
                 return
             await asyncio.to_thread(warm)
             reference = _reference(wanted)
-            ports = None
-            if wanted.ports:
-                ports = PtpPorts(
-                    wanted.ports, spec.dscp, self._stamping, self._pump, spec.card_timestamps
-                )
-            self._drop()
+            ports = self._opened(wanted, spec)
+            self._drop(keep=ports)
             self._ports, self._reference = ports, reference
             self._spec = spec
             self._start(wanted, spec)
@@ -150,8 +146,19 @@ class Timekeeper:
             ports.serve(self._clock)
         self._pump()
 
-    def _drop(self) -> None:
-        if self._ports is not None:
+    def _opened(self, wanted: Wanted, spec: ClockSpec) -> PtpPorts | None:
+        """The ports for a spec: those there are if they will do, so that we stay who we are."""
+        ways = (wanted.ports, spec.dscp, spec.card_timestamps)
+        if not wanted.ports:
+            return None
+        if self._ports is not None and self._ports.ways == ways:
+            return self._ports
+        return PtpPorts(
+            wanted.ports, spec.dscp, self._stamping, self._pump, spec.card_timestamps
+        )
+
+    def _drop(self, keep: PtpPorts | None = None) -> None:
+        if self._ports is not None and self._ports is not keep:
             self._ports.close()
             self._ports = None
         if self._reference is not None:
