@@ -13,7 +13,7 @@ from typing import Literal
 
 from aes67.wire.payload import CODECS, MAX_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES_ST2110
 from aes67.wire.sdp import Attribute, MediaDescription, SessionDescription
-from aes67.wire.sdp_attributes import read_source_filter
+from aes67.wire.sdp_attributes import RefClock, read_source_filter
 from aes67.wire.sdp_media import AudioStream
 
 Severity = Literal["error", "warning", "note"]
@@ -165,7 +165,7 @@ def _clocks(view: StreamView, profile: Profile) -> Iterator[Finding]:
         elif clock.kind == "ptp" and clock.gmid == "-".join(["00"] * 8):
             message = "ts-refclk names the empty grandmaster: the sender is not locked"
             yield Finding(line, "warning", "ts-refclk", message)
-        elif clock.kind == "ptp" and clock.gmid is not None and clock.domain is None:
+        elif clock.kind == "ptp" and clock.gmid is not None and _without_domain(clock):
             message = "ts-refclk names no PTP domain"
             yield Finding(line, "warning", "ts-refclk", message)
         elif clock.kind == "localmac":
@@ -189,6 +189,11 @@ def _clocks(view: StreamView, profile: Profile) -> Iterator[Finding]:
             if view.part.find(name) is None and view.description.find(name) is not None:
                 message = f"{name} must stand in the media part (ST 2110-10, 8)"
                 yield Finding(view.line(name), "error", name, message)
+
+
+def _without_domain(clock: RefClock) -> bool:
+    """Whether the PTP domain is missing; a clock of 802.1AS has none (RFC 7273, 4.8)."""
+    return clock.domain is None and not (clock.version or "").upper().startswith("IEEE802.1AS")
 
 
 def _filters(view: StreamView, profile: Profile) -> Iterator[Finding]:
