@@ -144,15 +144,19 @@ class Lab:
         delay: int = -3,
         announce: int = 1,
         domain: int = 0,
+        more: str = "",
     ) -> subprocess.Popen[bytes]:
-        """A real ptp4l; with a `law` it lives on that clock, and with a `log` disciplines it."""
+        """A real ptp4l; with a `law` it lives on that clock, and with a `log` disciplines it.
+
+        `more`: further lines of its settings.
+        """
         number = next(self._numbers)
         settings = self.folder / f"ptp4l-{number}.cfg"
         settings.write_text(
             SETTINGS.format(
                 domain=domain, free=int(log is None), role="masterOnly" if master else "slaveOnly",
                 priority1=127, clock_class=248 if master else 255, announce=announce, sync=sync,
-                delay=delay, uds=self.folder / f"uds-{number}", more="", interface=INTERFACE,
+                delay=delay, uds=self.folder / f"uds-{number}", more=more, interface=INTERFACE,
             )
         )  # fmt: skip
         environment = {}

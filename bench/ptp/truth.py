@@ -17,6 +17,8 @@ NS = 1_000_000_000
 GRID_NS = 20_000_000
 HOLD_S = 5.0
 """A limit counts as reached when it is kept for so long."""
+SETTLED_NS = 1_000_000
+ENOUGH_S = 10
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class Recording:
         raw, real = self.readings[:, 0], self.readings[:, 1]
         ahead = (real - raw) - (real[0] - raw[0])
         since = np.interp((real_ns - real[0]).astype(np.float64), real - real[0], ahead)
-        return real_ns - (real[0] - raw[0]) - np.rint(since).astype(np.int64)
+        found: Times = real_ns - (real[0] - raw[0]) - np.rint(since).astype(np.int64)
+        return found
 
     def real_at(self, raw_ns: int) -> int:
         """CLOCK_REALTIME at an instant of CLOCK_MONOTONIC_RAW."""
@@ -120,6 +123,19 @@ def _along(lines: Times, raw_ns: Times) -> Times:
 def grid(start_ns: int, end_ns: int) -> Times:
     """Instants 20 ms apart."""
     return np.arange(start_ns, end_ns, GRID_NS, dtype=np.int64)
+
+
+def settled(errors: Errors | Times) -> int:
+    """Index from which on a slave has long converged: all the rest is below 1 ms, and 5 s more.
+
+    Raises:
+        RuntimeError: less than 10 s of it is left.
+    """
+    bad = np.flatnonzero(np.abs(errors) >= SETTLED_NS)
+    start = (int(bad[-1]) + 1 if len(bad) else 0) + round(HOLD_S * NS / GRID_NS)
+    if len(errors) - start < ENOUGH_S * NS / GRID_NS:
+        raise RuntimeError(f"did not converge in time; at the end {errors[-1:]} ns off")
+    return start
 
 
 def rms(errors: Errors | Times) -> float:
