@@ -46,6 +46,7 @@ function table(id, columns, rows, nothing) {
 }
 
 function verdict(kind, text) {
+  document.title = `${text} · aes67`;
   $("verdict").replaceChildren(lamp(kind), " ", element("span", {}, text));
 }
 
