@@ -230,11 +230,13 @@ def _present(counters: Mapping[int, Mapping[str, Any]], wanted: Iterable[int]) -
 
 
 def _legs(control: Control, snapshot: Mapping[str, Any]) -> Rows:
-    found = snapshot.get("legs", {})
+    """Legs of sinks as far as their descriptions have them."""
+    found, streams = snapshot.get("legs", {}), control.node.plan.streams
     return [
         ((str(sink), str(number)), leg)
         for sink in control.node.sinks
-        for number, leg in enumerate(found.get(sink, ()))
+        if sink in streams
+        for number, leg in enumerate(found.get(sink, ())[: len(streams[sink].legs)])
     ]
 
 
@@ -258,5 +260,5 @@ class _Gaps:
 
 def _gaps(control: Control) -> Iterator[_Gaps]:
     for labels, row in _legs(control, control.link.snapshot() or {}):
-        if row.get("gaps"):
-            yield _Gaps(labels, tuple(row["gaps"]))
+        if "gaps" in row:
+            yield _Gaps(labels, tuple(int(count) for count in row["gaps"]))

@@ -38,7 +38,7 @@ async def busy(node: HttpNode, monkeypatch: pytest.MonkeyPatch) -> HttpNode:
         "engine": {"ticks": 10, "busy_ns": 3_000_000_000},
         "sources": {0: row(SOURCE_COUNTERS, 100)},
         "sinks": {5: row(SINK_COUNTERS, 1000), 6: row(SINK_COUNTERS, 1)},
-        "legs": {5: [row(LEG_COUNTERS, 3000), leg], 7: [row(LEG_COUNTERS, 1)]},
+        "legs": {5: [leg, row(LEG_COUNTERS, 3000)], 7: [row(LEG_COUNTERS, 1)]},
         "pcms": {},
     }
     monkeypatch.setattr(node.control.link, "snapshot", lambda: snapshot)
@@ -83,7 +83,7 @@ async def test_counters_of_the_engine_come_out_with_their_labels(
 async def test_legs_have_a_label_and_times_in_seconds(busy: HttpNode) -> None:
     found = await scraped(busy)
     offset = {field.name: place for place, field in enumerate(LEG_COUNTERS.fields)}
-    leg = {"id": "5", "leg": "1"}
+    leg = {"id": "5", "leg": "0"}
     assert value(found, "aes67_sink_leg_packets_total", **leg) == 2000 + offset["packets"]
     assert value(found, "aes67_sink_leg_lost_packets", **leg) == 17
     jitter = (2000 + offset["jitter_q4"]) / 16 / 48000
@@ -100,6 +100,11 @@ async def test_streams_that_are_gone_are_not_shown(busy: HttpNode) -> None:
     ids = {each.labels["id"] for each in found["aes67_sink_packets"].samples}
     legs = {each.labels["id"] for each in found["aes67_sink_leg_packets"].samples}
     assert (ids, legs) == ({"5"}, {"5"})
+
+
+async def test_legs_a_stream_has_not_are_not_shown(busy: HttpNode) -> None:
+    found = await scraped(busy)
+    assert {each.labels["leg"] for each in found["aes67_sink_leg_packets"].samples} == {"0"}
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0"])

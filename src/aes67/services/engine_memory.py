@@ -148,7 +148,7 @@ def _read_row(view: np.ndarray[Any, Any], index: int, key: str) -> dict[str, Any
 def _as_dict(record: Any) -> dict[str, Any]:
     values = record.tolist()
     return {
-        name: value
+        name: value.tolist() if isinstance(value, np.ndarray) else value
         for name, value in zip(record.dtype.names, values, strict=True)
         if name != "magic"
     }
