@@ -139,7 +139,7 @@ async def test_a_plan_is_applied_and_the_bus_sent_before_the_answer(
     assert (bus["type"], bus["rate"], bus["channels"]) == ("bus", 48000, 8)
     assert bus["frames"] == bus_frames_for(48000)
     (fd,) = control.fds.pop("bus")
-    assert attach(fd).size == 4096 + 8 * 65536 * 4
+    assert attach(fd).size == 4096 + 8 * bus_frames_for(48000) * 4
     assert (await control.wait_for("applied"))["serial"] == 7
     ((plan, tables),) = house.engine.applied
     assert (plan.rate, plan.device_channels, tables) == (48000, 8, EMPTY_TABLES)
