@@ -37,11 +37,11 @@ from aes67.ptp import ladder
 
 ladder.RETRY_NS = 3_000_000_000  # not a minute
 
-async def main(profile, base_ns, ppm, epoch_ns):
+async def main(mode, profile, base_ns, ppm, epoch_ns):
     listener = Listener()
     keeper = Timekeeper(listener.publish, lambda snapshot: None)
     await keeper.configure(Spec(
-        mode="ptp-slave", ports=(("ck0", profile),), card_timestamps="on",
+        mode=mode, ports=(("ck0", profile),), card_timestamps="on",
         link_delay_limit_ns=1_000_000,
     ))
     while True:
@@ -54,7 +54,8 @@ async def main(profile, base_ns, ppm, epoch_ns):
         snapshot = keeper.snapshot()
         print(json.dumps({"error": media_ns - law, "snapshot": snapshot}), flush=True)
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])))
+_, mode, profile, base, ppm, epoch = sys.argv
+asyncio.run(main(mode, profile, int(base), float(ppm), int(epoch)))
 """
 
 
@@ -110,21 +111,28 @@ def environment(shim: Path, base_ns: int, law: tuple[float, int], mute: Path) ->
     ]  # fmt: skip
 
 
-def master(
-    where: Namespace, interface: str, folder: Path, profile: str, shimmed: list[str]
+def ptp4l(
+    where: Namespace,
+    interface: str,
+    folder: Path,
+    profile: str,
+    shimmed: list[str],
+    *,
+    master: bool = True,
 ) -> Path:
     """ptp4l with stamps of its card; its log."""
     if profile == "gptp":
         return gptp4l(
             where, interface, folder, priority1=246, stamps="hardware", environment=shimmed
         )[1]
+    role, clock_class = ("masterOnly 1", 248) if master else ("slaveOnly 1", 255)
     settings = netns.PTP4L.replace("time_stamping software", "time_stamping hardware").format(
-        domain=0, role="masterOnly 1", priority1=127, clock_class=248, log_announce=0, log_sync=-3,
-        log_delay=0, socket=folder / "uds", interface=interface,
+        domain=0, role=role, priority1=127 if master else 255, clock_class=clock_class,
+        log_announce=0, log_sync=-3, log_delay=0, socket=folder / "uds", interface=interface,
     )  # fmt: skip
-    (folder / "gm.cfg").write_text(settings)
-    log = folder / "gm.log"
-    where.spawn("env", *shimmed, "ptp4l", "-f", str(folder / "gm.cfg"), "-m", log=log)
+    (folder / "other.cfg").write_text(settings)
+    log = folder / "other.log"
+    where.spawn("env", *shimmed, "ptp4l", "-f", str(folder / "other.cfg"), "-m", log=log)
     return log
 
 
@@ -137,9 +145,9 @@ def test_the_card_s_stamps_are_used_while_they_come(
     base_ns = time.time_ns()
     mute, never = tmp_path / "mute", tmp_path / "never"
     with veth_pair() as (a, b, interface):
-        log = master(a, interface, tmp_path, profile, environment(shim, base_ns, THEIRS, never))
+        log = ptp4l(a, interface, tmp_path, profile, environment(shim, base_ns, THEIRS, never))
         ours = [*environment(shim, base_ns, OURS, mute), f"PYTHONPATH={os.pathsep.join(sys.path)}"]
-        arguments = [profile, str(base_ns), str(THEIRS[0]), str(THEIRS[1])]
+        arguments = ["ptp-slave", profile, str(base_ns), str(THEIRS[0]), str(THEIRS[1])]
         program = [sys.executable, "-c", PROGRAM, *arguments]
         out = tmp_path / "ours.log"
         b.spawn("env", *ours, *program, log=out)
@@ -170,10 +178,40 @@ def test_the_card_s_stamps_are_used_while_they_come(
 
 
 @pytest.mark.root
+@pytest.mark.peer("ptp4l")
+def test_a_ptp4l_with_a_card_follows_us_with_one(tmp_path: Path, shim: Path) -> None:
+    """Its clock is right from the start (TAI as we give it out), so it sees no offset."""
+    base_ns = time.time_ns()
+    mute = tmp_path / "mute"
+    tai = (0.0, base_ns + 37 * NS)
+    with veth_pair() as (a, b, interface):
+        ours = [*environment(shim, base_ns, OURS, mute), f"PYTHONPATH={os.pathsep.join(sys.path)}"]
+        out = tmp_path / "ours.log"
+        arguments = ["gm", "aes67", str(base_ns), "0", str(tai[1])]
+        b.spawn("env", *ours, sys.executable, "-c", PROGRAM, *arguments, log=out)
+        snapshot = Watched(out).until(60, rung="hardware", state="locked")
+        assert "Announce" not in snapshot["messages"]["received"]
+        shimmed = environment(shim, base_ns, tai, mute)
+        log = ptp4l(a, interface, tmp_path, "aes67", shimmed, master=False)
+        deadline = time.monotonic() + 25
+        lines: list[str] = []
+        while len(lines) < 5:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+            lines = [x for x in log.read_text().splitlines() if "master offset" in x]
+        offsets = [int(x.split("master offset")[1].split()[0]) for x in lines]
+        assert abs(statistics.median(offsets)) < 20_000
+        snapshot = Watched(out).until(5, rung="hardware", port_state="master")
+        assert snapshot["messages"]["sync_unstamped"] == 0
+        assert snapshot["timestamps"]["card_missed"] == 0
+
+
+@pytest.mark.root
 def test_without_a_card_the_snapshot_says_so(tmp_path: Path) -> None:
     with veth_pair() as (_, b, _):
         out = tmp_path / "ours.log"
         path = f"PYTHONPATH={os.pathsep.join(sys.path)}"
-        b.spawn("env", path, sys.executable, "-c", PROGRAM, "aes67", "0", "0", "0", log=out)
+        arguments = ["ptp-slave", "aes67", "0", "0", "0"]
+        b.spawn("env", path, sys.executable, "-c", PROGRAM, *arguments, log=out)
         snapshot = Watched(out).until(60, rung="kernel")
         assert snapshot["timestamps"]["card"] == "the card has none"
