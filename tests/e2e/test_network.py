@@ -25,6 +25,8 @@ STEREO = case("S24_3LE", 48000, 2, "L24", "1ms")
 CLIENTS = Clients(period_frames=480, buffer_frames=1920)
 DELAY = 960
 OTHER_ADDRESS = "10.67.0.77"
+SECONDS_FOR_64 = 60.0
+"""For 64 requests on a machine that is busy with other tests; alone they take a few seconds."""
 SECOND = 1.0
 SLACK = 3.0
 """What a busy test machine may add to the second in which an accident must be over."""
@@ -238,11 +240,17 @@ def test_interfaces_that_are_taken_away_and_made_again_are_used_again(
 
 def test_reports_by_rtcp_reach_the_other_end(connected: tuple[Node, Node]) -> None:
     sender, receiver = connected
-    receiver.wait("a sender report", lambda: bool(receiver.status()["sinks"][0]["sender"]), 20)
-    sender.wait("a receiver report", lambda: bool(sender.status()["sources"][0]["receivers"]), 20)
-    said = receiver.status()["sinks"][0]["sender"]
-    assert (said["address"], said["name"]) == ("10.67.0.1", "box@10.67.0.1")
-    assert 0 < said["packets"] <= sender.status()["sources"][0]["counters"]["packets"]
+
+    def said() -> dict[str, Any]:
+        return dict(receiver.status()["sinks"][0]["sender"] or {})
+
+    def is_of_this_source() -> bool:
+        sent = sender.status()["sources"][0]["counters"]["packets"]
+        return 0 < said().get("packets", 0) <= sent
+
+    receiver.wait("a sender report", is_of_this_source, 30)
+    sender.wait("a receiver report", lambda: bool(sender.status()["sources"][0]["receivers"]), 30)
+    assert (said()["address"], said()["name"]) == ("10.67.0.1", "box@10.67.0.1")
     (back,) = sender.status()["sources"][0]["receivers"]
     assert (back["address"], back["name"]) == ("10.67.0.2", "other box@10.67.0.2")
     assert back["lost"] == 0
@@ -286,5 +294,5 @@ def test_64_sources_and_64_sinks_in_seconds(boxes: tuple[Node, Node]) -> None:
     clear(sender)
     deleted = time.monotonic() - gone
     receiver.wait("nothing announced", lambda: not remote(receiver), 30)
-    assert max(created, connected, deleted) < 20, (created, found, connected, deleted)
-    assert found < 30
+    took = (created, found, connected, deleted)
+    assert max(took) < SECONDS_FOR_64, took

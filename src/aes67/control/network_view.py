@@ -37,7 +37,8 @@ def interface_roles(node: Node) -> dict[str, list[str]]:
     config, message = node.config, node.plan.message
     for number, name in enumerate(dict.fromkeys(config.interfaces)):
         roles.setdefault(name, []).append("media" if number == 0 else "media, second leg")
-    roles.setdefault(message["clock"]["interface"], []).append("ptp")
+    for port in message["clock"].get("ports", ()):
+        roles.setdefault(port["interface"], []).append("ptp")
     for name in dict.fromkeys(config.interfaces):
         roles[name].append("discovery")
     return roles

@@ -45,8 +45,8 @@ class RtcpService:
         """With index and address of the interface when it was opened."""
         self._task: asyncio.Task[None] | None = None
         self._due = time.monotonic_ns()
-        self._sent: dict[int, tuple[_Place, str]] = {}
-        """Sources that were reported on, by SSRC: from where and to whom."""
+        self._sent: dict[int, tuple[int, _Place, str]] = {}
+        """Sources that were reported on, by SSRC: which, from where and to whom."""
 
     def start(self) -> None:
         """Begin to look at the node."""
@@ -107,6 +107,8 @@ class RtcpService:
             self._sent.clear()
             return
         now = time.monotonic_ns()
+        there = node.plan.destinations
+        self._leave({ssrc for ssrc, (number, *_) in self._sent.items() if number not in there})
         self.reports.cname = f"{node.computed.node_id}@{node.computed.ip_addr}".encode()
         if now >= self._due:
             self._due = now + round(INTERVAL_NS * self._random.uniform(0.5, 1.5))
@@ -180,7 +182,7 @@ class RtcpService:
                     data = self.reports.of_sink(receiving(leg), now)
                     self._send((interface, way.port + 1), sender, data)
 
-    def _report_sources(self, snapshot: dict[str, Any]) -> dict[int, tuple[_Place, str]]:
+    def _report_sources(self, snapshot: dict[str, Any]) -> dict[int, tuple[int, _Place, str]]:
         config, rate = self._node.config, self._node.state.rate
         media_ns = snapshot.get("clock", {}).get("media_now_ns", 0)
         unix_ns = time.time_ns()
@@ -192,14 +194,14 @@ class RtcpService:
                 continue
             ssrc = counters["ssrc"]
             place = (config.interfaces[0], config.rtp_port + 1)
-            found[ssrc] = (place, source)
+            found[ssrc] = (number, place, source)
             sending = Sending(ssrc, counters["packets"], counters["bytes"], timestamp)
             self._send(place, source, self.reports.of_source(sending, unix_ns))
         return found
 
     def _leave(self, ssrcs: set[int]) -> None:
         for ssrc in ssrcs:
-            place, address = self._sent[ssrc]
+            _, place, address = self._sent.pop(ssrc)
             self._send(place, address, self.reports.goodbye(ssrc))
 
 
