@@ -5,7 +5,7 @@
 import { h, render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import htm from "htm";
-import { count, counted, duration, nanoseconds as spelled, ppm } from "/format.js";
+import { count, counted, duration, moment, nanoseconds as spelled, ppm } from "/format.js";
 import { Graph, texts, titles } from "/graph.js";
 
 const html = htm.bind(h);
@@ -68,16 +68,17 @@ function Chips({ shown, onToggle }) {
     class=${`chip ${key}`} aria-pressed=${shown[key]} onClick=${() => onToggle(key)}>${words}</button>`)}</div>`;
 }
 
-function useHistory(span, period) {
-  const [history, setHistory] = useState(null);
+// What a path of the service says: asked at once, every `period` ms, and when `path` or `reason` changes.
+function useAnswer(path, period, reason) {
+  const [said, setSaid] = useState(null);
   useEffect(() => {
     let ended = false;
     async function fetchIt() {
       if (document.hidden) return;
       try {
-        const answer = await fetch(`/api/v1/clock/history?span=${span}`,
-          { cache: "no-store", signal: AbortSignal.timeout(5000) });
-        if (answer.ok && !ended) setHistory(await answer.json());
+        const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+        const value = answer.ok ? await answer.json() : null;
+        if (value && !ended) setSaid(value);
       } catch { /* the page's own poll says that nobody answers; the next try is soon */ }
     }
     fetchIt();
@@ -88,7 +89,12 @@ function useHistory(span, period) {
       clearInterval(timer);
       document.removeEventListener("visibilitychange", fetchIt);
     };
-  }, [span]);
+  }, [path, reason]);
+  return said;
+}
+
+function useHistory(span, period) {
+  const history = useAnswer(`/api/v1/clock/history?span=${span}`, period);
   return history?.span === span ? history : null;
 }
 
@@ -179,6 +185,15 @@ function Times({ clock }) {
       }${counted(clock.outliers, "outlier")} weighed down</p>`;
 }
 
+function Changes({ clock }) {
+  const changes = useAnswer("/api/v1/clock/changes", 10000, `${clock.state} ${clock.gmid}`);
+  if (!changes?.length) return null;
+  return html`<h3>What happened</h3><ol class="changes" tabindex="0">${changes.map((change, i) =>
+    html`<li key=${changes.length - i}>
+      <time>${moment(change.seconds_ago)}</time> <${Lamp} kind=${LAMP[change.state] ?? "wait"} />${change.state}
+      ${change.gmid ? html` <code>${change.gmid}</code>` : null}<p>${change.reason}</p></li>`)}</ol>`;
+}
+
 function Messages({ messages }) {
   const kinds = Object.keys(messages?.received ?? {});
   const sent = [["Announce", "announce_sent"], ["Sync", "sync_sent"], ["Follow_Up", "follow_up_sent"],
@@ -236,7 +251,7 @@ function Masters({ clock }) {
 
 function Clock({ clock }) {
   return html`<${State} clock=${clock} /><${Figures} clock=${clock} /><${History} clock=${clock} />
-    <div class="more"><div><${Times} clock=${clock} /></div><div><${Messages} messages=${clock.messages} /></div></div>
+    <div class="more"><div><${Times} clock=${clock} /><${Changes} clock=${clock} /></div><div><${Messages} messages=${clock.messages} /></div></div>
     <${Ports} ports=${clock.ports} /><${Masters} clock=${clock} />`;
 }
 

@@ -43,6 +43,16 @@ function digitsOf(values, most) {
   return most;
 }
 
+const two = (number) => String(number).padStart(2, "0");
+
+// When it was: the time of day, with the date unless that is today's.
+export function moment(secondsAgo) {
+  const at = new Date(Date.now() - secondsAgo * 1000);
+  const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+  if (at.toDateString() === new Date().toDateString()) return time;
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${time}`;
+}
+
 // Ticks of an axis of nanoseconds share one unit, that of the largest.
 export function axisNanoseconds(values) {
   const size = Math.max(...values.map(Math.abs), 1);

@@ -101,6 +101,15 @@ class ClockHistory(BaseModel):
     )
 
 
+class Change(BaseModel):
+    """The clock entered a state, or followed another grandmaster."""
+
+    seconds_ago: float
+    state: str
+    gmid: str = Field(description="identity of the grandmaster from then on; empty: none")
+    reason: str = Field(description="why, in words")
+
+
 @router.get("/clock", response_model=Clock, response_model_exclude_unset=True)
 async def clock(control: ControlDep) -> dict[str, Any]:
     """The clock: state with its reason, figures, messages, every master heard."""
@@ -111,3 +120,9 @@ async def clock(control: ControlDep) -> dict[str, Any]:
 async def history(control: ControlDep, span: AskedSpan = "1h") -> dict[str, Any]:
     """What the clock did: least, mean and greatest value of each bucket of a span."""
     return control.clock_history(span)
+
+
+@router.get("/clock/changes", response_model=list[Change])
+async def changes(control: ControlDep) -> list[dict[str, Any]]:
+    """The newest changes of state or grandmaster with their reasons, newest first, at most 64."""
+    return control.clock_changes()

@@ -44,7 +44,8 @@ def test_the_screen_says_everything() -> None:
     history = History()
     for second, snapshot in enumerate(snapshots):
         history.add(snapshot, second * NS)
-    text = screen(snapshots[-1], [history.read(span, 20 * NS) for span in ("1min", "1h", "24h")])
+    spans = [history.read(span, 20 * NS) for span in ("1min", "1h", "24h")]
+    text = screen(snapshots[-1], spans, history.changes(20 * NS))
     rows = {line.split()[0]: line.split() for line in text.splitlines() if line}
     assert rows["clock"] == ["clock", "locked"]
     assert rows["grandmaster"] == ["grandmaster", NAME]
@@ -56,12 +57,14 @@ def test_the_screen_says_everything() -> None:
     for span in ("1min", "1h", "24h"):
         assert rows[span][1] == "unlocked", "the worst state of the span"
     assert "from the master" in text
+    changed = [line for line in text.splitlines() if " ago  locked " in line]
+    assert NAME in changed[0]
     assert "locked 1" in rows["time"][0] + text
 
 
 def test_a_clock_without_an_engine_has_little_to_say() -> None:
     nothing = {"state": "unlocked", "reason": "the engine is not running"}
-    text = screen(nothing, [History().read("1min", NS)])
+    text = screen(nothing, [History().read("1min", NS)], [])
     assert "the engine is not running" in text
     assert "master" not in text.replace("grandmaster", "").replace("from the master", "")
     assert clock_line(nothing).endswith("the engine is not running")
@@ -78,7 +81,7 @@ def test_ports_neighbours_and_references_are_named() -> None:
                  "link_delay_ns": None},
         "reference": {"clock": "/dev/ptp0", "method": "extended", "remark": ""},
     }  # fmt: skip
-    text = screen(clock, [])
+    text = screen(clock, [], [])
     for line in (
         "eth0, gptp, slave, kernel", "eth1, aes67, faulty, interface eth1 is gone",
         "none, unknown away, nobody answers", "/dev/ptp0, extended",

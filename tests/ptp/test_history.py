@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aes67.clock.timebase import NS
-from aes67.ptp.history import HOLD_NS, SERIES, SPANS, STATES, History
+from aes67.ptp.history import CHANGES, HOLD_NS, SERIES, SPANS, STATES, History
 from sim.http_node import http_node
 
 Sample = tuple[int, str, int | None]
@@ -135,6 +135,27 @@ def test_two_days_take_no_more_memory_than_a_minute() -> None:
     assert json.dumps(history.read("24h", 2 * 86_400 * NS))
 
 
+def test_changes_are_kept_with_the_reason_they_had_and_no_more_of_them_than_64() -> None:
+    history = History()
+    told = [
+        ("unlocked", "", "no Announce"), ("unlocked", "", "no Announce for 1 s"),
+        ("locked", "A", "3 sigma 1 us"), ("locked", "A", "3 sigma 2 us"),
+        ("locked", "B", "3 sigma 3 us"),
+    ]  # fmt: skip
+    for second, (state, gmid, reason) in enumerate(told):
+        history.add({"state": state, "gmid": gmid, "reason": reason}, second * NS)
+    history.engine_gone("the engine is not running", 9 * NS)
+    assert [tuple(each.values()) for each in history.changes(10 * NS)] == [
+        (1.0, "unlocked", "", "the engine is not running"),
+        (6.0, "locked", "B", "3 sigma 3 us"),
+        (8.0, "locked", "A", "3 sigma 1 us"),
+        (10.0, "unlocked", "", "no Announce"),
+    ]
+    for second in range(10, 300):
+        history.add({"state": STATES[second % 4], "reason": "x"}, second * NS)
+    assert len(history.changes(300 * NS)) == CHANGES
+
+
 async def test_it_is_to_be_had_over_http(tmp_path: Path) -> None:
     async with http_node(tmp_path) as node:
         answer = await node.client.get("/api/v1/clock")
@@ -150,6 +171,10 @@ async def test_it_is_to_be_had_over_http(tmp_path: Path) -> None:
         for span in SPANS:
             got = (await node.client.get(f"/api/v1/clock/history?span={span}")).json()
             assert len(got["state"]) == SPANS[span].buckets
+        await node.control._clock_changed(None)
+        changes = (await node.client.get("/api/v1/clock/changes")).json()
+        assert [each["state"] for each in changes] == ["unlocked", "locked"]
+        assert changes[0]["reason"] == "the engine is not running"
         answer = await node.client.get("/api/v1/clock/history?span=1week")
         assert answer.status_code == 400
         assert answer.json()["field"] == "span"

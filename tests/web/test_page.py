@@ -108,6 +108,7 @@ async def test_it_shows_the_clock_its_history_and_every_master(
         await page.until(f"{button}.getAttribute('aria-pressed') === 'true'")
         await page.until("document.querySelectorAll('#clock .plot canvas').length === 3")
         await page.until(f"{INK}.every(ink => ink > 0.005)")
+    await page.until("document.querySelectorAll('.changes li').length > 1")
     await page.ask(POINT)
     await page.until(f"{READINGS}.every(text => text !== '')")
     offset, delay, rate = await page.ask(READINGS)

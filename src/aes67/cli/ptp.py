@@ -30,6 +30,8 @@ MASTER_HEAD = (
     "master", "state", "domain", "address", "grandmaster", "priority", "class", "3 sigma",
     "sync lost", "heard",
 )  # fmt: skip
+CHANGE_HEAD = ("changed", "to", "grandmaster", "why")
+CHANGES_SHOWN = 6
 HISTORY_HEAD = ("history", "worst state", "offset", "3 sigma up to", "path delay", "rate in ppm")
 SENT = {
     "Announce": "announce_sent", "Sync": "sync_sent", "Follow_Up": "follow_up_sent",
@@ -62,7 +64,7 @@ def show_ptp(arguments: argparse.Namespace, client: Client) -> int:
             print_json(clock)
         else:
             histories = [client.get(f"/api/v1/clock/history?span={span}") for span in SPANS]
-            print(screen(clock, histories))
+            print(screen(clock, histories, client.get("/api/v1/clock/changes")))
         return 0
     shown = 0
     while True:
@@ -84,18 +86,23 @@ def _show_now(arguments: argparse.Namespace, client: Client) -> None:
         print(json.dumps(clock), flush=True)
     elif colours_wanted():
         history = client.get(f"/api/v1/clock/history?span={SPANS[0]}")
-        print(f"\x1b[H\x1b[J{screen(clock, [history])}", flush=True)
+        changes = client.get("/api/v1/clock/changes")
+        print(f"\x1b[H\x1b[J{screen(clock, [history], changes)}", flush=True)
     else:
         print(clock_line(clock), flush=True)
 
 
-def screen(clock: dict[str, Any], histories: list[dict[str, Any]]) -> str:
+def screen(
+    clock: dict[str, Any], histories: list[dict[str, Any]], changes: list[dict[str, Any]]
+) -> str:
     """Everything there is to say of the clock."""
     parts = [facts([*clock_facts(clock), *_more_facts(clock)])]
     rows = [_history_row(each) for each in histories]
     parts.append(table(HISTORY_HEAD, rows))
     if histories and (line := sparkline(histories[0]["series"]["offset_ns"]["mean"])):
         parts[-1] += f"\n{line}  offset, last minute"
+    if changes:
+        parts.append(table(CHANGE_HEAD, [change_row(each) for each in changes[:CHANGES_SHOWN]]))
     if messages := message_rows(clock.get("messages") or {}):
         parts.append(table(MESSAGE_HEAD, messages))
     if masters := clock.get("masters"):
@@ -154,6 +161,12 @@ def _more_facts(clock: dict[str, Any]) -> list[tuple[str, object]]:
 
 def _joined(row: dict[str, Any], *keys: str) -> str:
     return ", ".join(str(row[key]) for key in keys if row.get(key))
+
+
+def change_row(change: dict[str, Any]) -> tuple[object, ...]:
+    """A change of state or grandmaster, as a line of a table."""
+    when = f"{duration(change['seconds_ago'])} ago"
+    return when, change["state"], change["gmid"], change["reason"]
 
 
 def message_rows(messages: dict[str, Any]) -> list[tuple[object, ...]]:

@@ -43,6 +43,7 @@ log = logging.getLogger("aes67.control")
 
 RETRY_SECONDS = 2.0
 FLAG_WINDOW_S = 1.0
+NO_ENGINE = "the engine is not running"
 
 
 def network(found: tuple[Found, ...]) -> Network:
@@ -230,13 +231,17 @@ class Control:
     def clock_view(self) -> dict[str, Any]:
         """The engine's clock snapshot; without an engine, only that there is none."""
         if self.ptp is None or not self.link.connected:
-            return {"state": "unlocked", "reason": "the engine is not running"}
+            return {"state": "unlocked", "reason": NO_ENGINE}
         age_seconds = (time.monotonic_ns() - self._ptp_ns) / 1e9
         return self.ptp | {"age_seconds": round(age_seconds, 3)}
 
     def clock_history(self, span: str) -> dict[str, Any]:
         """What the clock did in the last `span`, a key of `ptp.history.SPANS`."""
         return self.history.read(span, time.monotonic_ns())
+
+    def clock_changes(self) -> list[dict[str, Any]]:
+        """Its newest changes of state or grandmaster with their reasons, newest first."""
+        return self.history.changes(time.monotonic_ns())
 
     def network_view(self) -> dict[str, Any]:
         """Interfaces in use, queriers heard, what the kernel dropped since the start."""
@@ -292,6 +297,8 @@ class Control:
         self._ptp_ns = time.monotonic_ns()
         if snapshot is not None:
             self.history.add(snapshot, self._ptp_ns)
+        else:
+            self.history.engine_gone(NO_ENGINE, self._ptp_ns)
         clock = contract_clock(snapshot)
         if snapshot is None and self.node.clock.status:
             clock = Clock("unlocked", self.node.clock.gmid)

@@ -7,6 +7,7 @@ in which nothing was heard stays empty, so a gap is a gap in the graph too.
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
@@ -27,6 +28,8 @@ STATES = ("unlocked", "locking", "holdover", "locked")
 """From worse to better: a bucket keeps the worst one it saw."""
 HOLD_NS = 5 * NS // 2
 """Snapshots come once a second: one stands for what follows, unless the next stays away so long."""
+CHANGES = 64
+"""Changes of state or grandmaster that are remembered."""
 EMPTY = -1
 
 
@@ -44,6 +47,16 @@ class Span:
 
 
 SPANS = {"1min": Span(60, 60), "1h": Span(3600, 360), "24h": Span(86_400, 480)}
+
+
+@dataclass(frozen=True)
+class Change:
+    """The clock entered a state, or followed another grandmaster; `reason` as it was then."""
+
+    at_ns: int
+    state: str
+    gmid: str
+    reason: str
 
 
 class Series:
@@ -116,14 +129,16 @@ class Ring:
 
 
 class History:
-    """Rings of all spans, fed with snapshots."""
+    """Rings of all spans and the newest changes, fed with snapshots."""
 
     def __init__(self) -> None:
+        self._changes: deque[Change] = deque(maxlen=CHANGES)
         self._rings = {name: Ring(span) for name, span in SPANS.items()}
         self._last: tuple[int, dict[str, float], int] | None = None
 
     def add(self, snapshot: Mapping[str, Any], now_ns: int) -> None:
         """Take a snapshot of the clock (see `ptp.snapshot`); what it does not know is left out."""
+        self._note(snapshot, now_ns)
         name = snapshot.get("state")
         state = STATES.index(name) if name in STATES else 0
         values = _values(snapshot)
@@ -135,6 +150,34 @@ class History:
                     ring.add(skipped, held, held_state)
             ring.add(number, values, state)
         self._last = (now_ns, values, state)
+
+    def engine_gone(self, reason: str, now_ns: int) -> None:
+        """There are no snapshots any more, and why."""
+        self._note({"state": "unlocked", "reason": reason}, now_ns)
+        self._last = None
+
+    def changes(self, now_ns: int) -> list[dict[str, Any]]:
+        """The newest changes of state or grandmaster, newest first."""
+        return [
+            {
+                "seconds_ago": round((now_ns - each.at_ns) / NS, 3),
+                "state": each.state,
+                "gmid": each.gmid,
+                "reason": each.reason,
+            }
+            for each in reversed(self._changes)
+        ]
+
+    def _note(self, snapshot: Mapping[str, Any], now_ns: int) -> None:
+        made = Change(
+            now_ns,
+            str(snapshot.get("state", "")),
+            str(snapshot.get("gmid") or ""),
+            str(snapshot.get("reason", "")),
+        )
+        last = self._changes[-1] if self._changes else None
+        if last is None or (last.state, last.gmid) != (made.state, made.gmid):
+            self._changes.append(made)
 
     def read(self, span: str, now_ns: int) -> dict[str, Any]:
         """One span, its buckets from the oldest to the newest; None in buckets without a value.
