@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -137,3 +140,65 @@ def test_calls_as_fast_as_they_go_cost_no_packet(api: Api) -> None:
     after = api.counters()
     for number in range(4):
         lost_nothing(before, after, number)
+
+
+def test_sighup_reads_the_configuration_again_and_costs_no_packet(api: Api) -> None:
+    api.connect(0, 0)
+    api.node.wait_receiving(1)
+    before = api.counters()
+    path = api.node.directory / "daemon.conf"
+    text = path.read_text()
+    assert api.node.process is not None
+    deadline = time.monotonic() + 20
+    for interval in (31, 32):
+        path.write_text(json.dumps(json.loads(text) | {"sap_interval": interval}))
+        api.node.process.send_signal(signal.SIGHUP)
+        while api.send("GET", "config").json()["sap_interval"] != interval:
+            assert time.monotonic() < deadline
+    path.write_text("{ broken")
+    api.node.process.send_signal(signal.SIGHUP)
+    while "the configuration stays as it was" not in api.node.log.read_text():
+        assert time.monotonic() < deadline
+    path.write_text(text)
+    assert api.send("GET", "config").json()["sap_interval"] == 32
+    while api.counters()["sources"][0]["packets"] - before["sources"][0]["packets"] < 100:
+        assert time.monotonic() < deadline
+    after = api.counters()
+    assert after["sources"][0]["identity"] == before["sources"][0]["identity"]
+    lost_nothing(before, after, 0)
+
+
+def test_a_stream_is_played_to_by_its_name(api: Api) -> None:
+    """From the name in the API to the channels the engine has open; renamed while it plays."""
+
+    def play(device: str) -> subprocess.Popen[bytes]:
+        command = ["aplay", "-q", "-D", device, "-f", "S16_LE", "-r", "48000", "-c", "2"]
+        return subprocess.Popen([*command, "/dev/zero"], env=api.node.environment,
+                                stderr=subprocess.PIPE)  # fmt: skip
+
+    def channels() -> list[tuple[int, int]]:
+        return [(each["first"], each["channels"]) for each in api.node.status()["pcms"]]
+
+    def shown() -> str:
+        return subprocess.run(["aplay", "-L"], env=api.node.environment, text=True,
+                              capture_output=True, check=True).stdout  # fmt: skip
+
+    api.put("source/3", SOURCE | {"name": "Studio A", "map": [6, 7]})
+    assert 'aes67:SOURCE="Studio A"' in shown()
+    with play('aes67:SOURCE="Studio A"') as first:
+        try:
+            deadline = time.monotonic() + 10
+            while channels() != [(6, 2)]:
+                assert time.monotonic() < deadline
+            api.put("source/3", SOURCE | {"name": "Küche", "map": [6, 7]})
+            assert 'aes67:SOURCE="Küche"' in (listed := shown())
+            assert "Studio A" not in listed
+            with play('aes67:SOURCE="Küche"') as second:
+                try:
+                    while channels() != [(6, 2)] * 2:
+                        assert time.monotonic() < deadline
+                finally:
+                    second.kill()
+            assert first.poll() is None, "what is open stays open"
+        finally:
+            first.kill()
