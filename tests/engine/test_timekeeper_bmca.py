@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 
 from aes67.clock.lock import State
+from aes67.engine.reference_reader import Ptp4lPlace, ReferenceReader
 from aes67.engine.timekeeper import Timekeeper
+from aes67.net.reference_clock import Reading
+from aes67.ptp.reference import Reference
 from engine.test_timekeeper import TAI_NS, Listener, Spec, keeping, number_after, offsets
 from engine.test_timekeeper import until as until_state
 from sim.gptp_peer import gptp4l
@@ -38,6 +41,22 @@ async def until(condition: Callable[[], object], seconds: float, what: object = 
     while not condition():
         assert time.monotonic() < deadline, what() if callable(what) else what
         await asyncio.sleep(0.05)
+
+
+class Nowhere:
+    """A clock that is not read in this test."""
+
+    name = "a clock"
+    method = ""
+
+    def read(self) -> Reading | None:
+        return None
+
+    def remark(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        pass
 
 
 def selected(log: Path) -> list[str]:
@@ -169,6 +188,32 @@ async def test_two_interfaces_are_a_boundary_clock_between_a_ptp4l_above_and_one
             below_ns = statistics.median(measured(log)[-4:])
             assert min(abs(below_ns), abs(below_ns + TAI_NS)) < 50_000, below_ns
             assert listener.record.state == State.LOCKED
+
+
+@pytest.mark.root
+@pytest.mark.peer("ptp4l")
+async def test_the_ptp4l_of_this_machine_is_asked_for_its_grandmaster(tmp_path: Path) -> None:
+    with namespaces(1) as (home,):
+        process, log = ptp4l(home, "lo", tmp_path, master=True)
+        path = tmp_path / log.name.replace("ptp4l", "uds").removesuffix(".log")
+        place = Ptp4lPlace((str(tmp_path / "none"), str(path)), str(tmp_path))
+        reference, wrong = Reference("a clock", 0), Reference("a clock", 0)
+        reader = ReferenceReader(Nowhere(), reference, 0, place)
+        elsewhere = ReferenceReader(Nowhere(), wrong, 5, place)
+
+        def asked() -> bytes | None:
+            reader.ask()
+            elsewhere.ask()
+            return reference.grandmaster
+
+        await until(asked, 10, log.read_text)
+        # on lo its identity is made of no address at all
+        assert reference.grandmaster == bytes.fromhex("000000fffe000000")
+        assert wrong.grandmaster is None, "it runs in another domain"
+        home.stop(process)
+        await until(lambda: asked() is None, 5)
+        reader.close()
+        elsewhere.close()
 
 
 async def test_the_system_clock_is_followed_without_any_network() -> None:

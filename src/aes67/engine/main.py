@@ -28,6 +28,7 @@ from aes67.engine.engine import Engine
 from aes67.engine.footprint import trim
 from aes67.engine.link import LinkServer
 from aes67.engine.network import NetworkKeeper
+from aes67.engine.reference_reader import Ptp4lPlace
 from aes67.engine.timekeeper import Timekeeper
 from aes67.net.heartbeat import Heartbeat
 from aes67.shm.layout import CLOCK
@@ -135,7 +136,7 @@ async def _run(options: argparse.Namespace) -> None:
     for warning in engine.warnings:
         log.warning("%s", warning)
     try:
-        parts = _Parts(engine)
+        parts = _Parts(engine, options.runtime_dir)
         try:
             parts.listen(options.runtime_dir, options.alsa_group)
             heartbeat.ready()
@@ -176,8 +177,12 @@ async def _until(stopped: asyncio.Event, engine: Engine) -> None:
 class _Parts:
     """Everything around the engine that lives on the loop, wired together."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._timekeeper = Timekeeper(engine.clock_page.publish_media, self._snapshot_changed)
+    def __init__(self, engine: Engine, directory: Path) -> None:
+        self._timekeeper = Timekeeper(
+            engine.clock_page.publish_media,
+            self._snapshot_changed,
+            ptp4l=Ptp4lPlace(directory=str(directory)),
+        )
         hooks = Hooks(
             request_rate=lambda rate: self._link.request_rate(rate),
             pcms_changed=lambda: self._link.pcms_changed(),

@@ -2,7 +2,7 @@
 
 It knows no profile. What a port sends and measures is for `ptp.ports`, what carries it for
 `engine.port_kinds`: each has a table with a row for each kind of port, and that is the place for
-another kind. A clock of this machine in the place of ports is a `net.reference_clock`.
+another kind. A clock of this machine in the place of ports is an `engine.reference_reader`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from aes67.clock.timebase import NS, TAI_MINUS_UTC_S, Line
 from aes67.engine.clock_page import MediaRecord
 from aes67.engine.clock_spec import ClockSpec, Wanted, checked, port_config, same
 from aes67.engine.ptp_ports import PtpPorts
-from aes67.net.reference_clock import HardwareClock, ReferenceClock, SystemClock
+from aes67.engine.reference_reader import Ptp4lPlace, ReferenceReader, open_reference
 from aes67.net.timestamping import STAMPING, CrossClock, raw_now
-from aes67.ptp.modes import Mapping, Mode
+from aes67.ptp.modes import Mapping
 from aes67.ptp.ordinary_clock import OrdinaryClock
-from aes67.ptp.reference import Reference
 from aes67.ptp.snapshot import render
 
 SNAPSHOT_S = 1.0
@@ -39,6 +38,7 @@ class Timekeeper:
         publish: takes each new mapping, at least every 200 ms, in haste at every measurement.
         on_snapshot: takes the snapshot at each change of state or grandmaster and once a second.
         stamping: SOF_TIMESTAMPING_ flags to ask the kernel for; fewer stand for a poorer kernel.
+        ptp4l: how the ptp4l is asked that may discipline the clock of this machine.
     """
 
     def __init__(
@@ -47,16 +47,18 @@ class Timekeeper:
         on_snapshot: Callable[[dict[str, Any]], None],
         *,
         stamping: int = STAMPING,
+        ptp4l: Ptp4lPlace | None = None,
     ) -> None:
         self._publish = publish
         self._on_snapshot = on_snapshot
         self._stamping = stamping
+        self._ptp4l = ptp4l or Ptp4lPlace()
         self._random = random.Random()
         self._cross = CrossClock()
         self._clock: OrdinaryClock | None = None
         self._spec: ClockSpec | None = None
         self._ports: PtpPorts | None = None
-        self._reference: ReferenceClock | None = None
+        self._reference: ReferenceReader | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._seen: tuple[State, bytes | None] | None = None
@@ -77,7 +79,7 @@ class Timekeeper:
             if self._spec is not None and same(spec, self._spec):
                 return
             await asyncio.to_thread(warm)
-            reference = _reference(wanted)
+            reference = open_reference(wanted, spec.domain, raw_now(), self._ptp4l)
             ports = self._opened(wanted, spec)
             self._drop(keep=ports)
             self._ports, self._reference = ports, reference
@@ -96,7 +98,7 @@ class Timekeeper:
         number = clock.ports.index(clock.port) if clock.port is not None else 0
         snapshot["timestamps"] = ports.stamps(number) if ports else _NO_STAMPS
         snapshot["ports"] = self._each_port(clock)
-        snapshot["reference"] = self._of_reference(clock)
+        snapshot["reference"] = self._reference.snapshot() if self._reference else None
         snapshot["send_errors"] = ports.send_errors if ports else 0
         snapshot["trouble"] = ports.trouble if ports else ""
         if snapshot["trouble"]:
@@ -128,9 +130,7 @@ class Timekeeper:
             for number, port in enumerate(wanted.ports)
             if ports is not None
         ]
-        reference = None
-        if self._reference is not None:
-            reference = Reference(self._reference.name, raw_ns)
+        reader = self._reference
         media = self._clock.media if self._clock is not None else None
         self._clock = OrdinaryClock(
             wanted.mode,
@@ -140,7 +140,7 @@ class Timekeeper:
             local,
             media,
             spec.interface,
-            reference,
+            reader.reference if reader is not None else None,
         )
         if ports is not None:
             ports.serve(self._clock)
@@ -179,7 +179,8 @@ class Timekeeper:
         if ports is not None:
             ports.handle_timer(now_ns)
         if due:
-            self._read(clock, now_ns)
+            if self._reference is not None:
+                self._reference.read(now_ns)
             clock.handle_timer(now_ns)
         if ports is not None:
             ports.send(clock)
@@ -194,21 +195,6 @@ class Timekeeper:
             self._timer.cancel()
         delay = max(deadline - raw_now(), 0) / NS
         self._timer = asyncio.get_running_loop().call_later(delay, self._pump)
-
-    def _read(self, clock: OrdinaryClock, now_ns: int) -> None:
-        """Read the reference clock if it is time to."""
-        reference, reader = clock.reference, self._reference
-        if reference is None or reader is None or now_ns < reference.next_ns:
-            return
-        reference.read_again(now_ns)
-        try:
-            reading = reader.read()
-        except OSError as error:
-            reference.failed(f"{reader.name}: {error.strerror}")
-            return
-        reference.remark = reader.remark()
-        if reading is not None:
-            reference.take(reading.raw_ns, reading.time_ns, reading.width_ns)
 
     def _tell(self, clock: OrdinaryClock) -> None:
         """Publish the mapping, and the snapshot if the state or the grandmaster is another one."""
@@ -236,6 +222,8 @@ class Timekeeper:
             await asyncio.sleep(SNAPSHOT_S)
             if self._ports is not None:
                 self._ports.check_interfaces()
+            if self._reference is not None:
+                self._reference.ask()
             self._on_snapshot(self.snapshot())
 
     # -- what is shown
@@ -254,20 +242,6 @@ class Timekeeper:
             for number, port in enumerate(clock.ports)
         ]
 
-    def _of_reference(self, clock: OrdinaryClock) -> dict[str, Any] | None:
-        reference, reader = clock.reference, self._reference
-        if reference is None or reader is None:
-            return None
-        return {
-            "clock": reader.name,
-            "method": reader.method,
-            "readings": reference.readings,
-            "interrupted": reference.wide,
-            "width_ns": reference.width_ns,
-            "steps": reference.steps,
-            "remark": reference.remark,
-        }
-
 
 _NO_STAMPS = {
     "rung": None,
@@ -278,12 +252,6 @@ _NO_STAMPS = {
     "rung_changes": 0,
     "system_clock_steps": 0,
 }
-
-
-def _reference(wanted: Wanted) -> ReferenceClock | None:
-    if wanted.mode is Mode.SYSTEM:
-        return SystemClock()
-    return HardwareClock(wanted.device) if wanted.mode is Mode.PHC else None
 
 
 def _record(mapping: Mapping) -> MediaRecord:

@@ -176,6 +176,8 @@ class OrdinaryClock:
         if self.leading:
             return self.ports[0].config.identity.clock
         followed = self.followed
+        if self.reference is not None and self.lock.state is not State.UNLOCKED:
+            return self.reference.grandmaster
         if followed is None or self.lock.state is State.UNLOCKED:
             return None
         if followed.announce is None:

@@ -32,6 +32,8 @@ class Reference:
         """Why it could not be read the last time; empty: it was."""
         self.remark = ""
         """What it says of itself, as "nobody disciplines it"."""
+        self.grandmaster: bytes | None = None
+        """Whose time it shows, if whoever disciplines it was asked and said so."""
         self.next_ns = now_ns
         self._read_ns = now_ns
 
