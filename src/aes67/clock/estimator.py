@@ -34,7 +34,7 @@ class Estimator:
         self._predicted = np.zeros(bank.MIXED, np.float64)
         # both are asked for several times between two measurements
         self._line: Line | None = None
-        self._sigma: tuple[int, int] | None = None
+        self._sigma: tuple[int, float, int] | None = None
 
     def add(self, measurement: Measurement) -> bool:
         """Take one measurement in; True when it made out a step of the master or of the path."""
@@ -92,11 +92,13 @@ class Estimator:
         """Predicted 3 sigma of `line` at `raw_ns`; UNKNOWN_NS before both directions are known."""
         if not self.usable:
             return UNKNOWN_NS
-        if self._sigma is None or self._sigma[0] != raw_ns:
+        path_sigma = self.path_ns[1]
+        if self._sigma is None or self._sigma[:2] != (raw_ns, path_sigma):
             bank.mix(self._ints, self._floats, self._evidence, raw_ns, self._predicted)
-            sigma = math.sqrt(self._predicted[bank.MIXED_VARIANCE] + self.path_ns[1] ** 2)
-            self._sigma = (raw_ns, min(max(round(3.0 * sigma), FLOOR_3_SIGMA_NS), UNKNOWN_NS))
-        return self._sigma[1]
+            sigma = math.sqrt(self._predicted[bank.MIXED_VARIANCE] + path_sigma**2)
+            limited = min(max(round(3.0 * sigma), FLOOR_3_SIGMA_NS), UNKNOWN_NS)
+            self._sigma = (raw_ns, path_sigma, limited)
+        return self._sigma[2]
 
     @property
     def rate_ppm(self) -> float:
