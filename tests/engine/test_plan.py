@@ -32,11 +32,21 @@ def test_the_documented_plan_is_read() -> None:
     assert (plan.clock.sync_interval, plan.clock.announce_interval) == (-3, 1)
 
 
+@pytest.mark.parametrize("mode", ["ptp", "gptp", "system", "phc:/dev/ptp0", "phc:/dev/ptp_kvm"])
+def test_every_mode_is_read_and_intervals_may_be_the_profile_s(mode: str) -> None:
+    clock = FREE_CLOCK | {"mode": mode, "sync_interval": None, "announce_interval": None}
+    clock |= {"ports": [PORT, {"interface": "eth1", "profile": "aes67"}]}
+    spec = Plan.from_json(plan_message(clock=clock)).clock
+    assert (spec.mode, spec.sync_interval, spec.announce_interval) == (mode, None, None)
+    assert spec.ports == (("lo", "gptp"), ("eth1", "aes67"))
+
+
 def test_unknown_fields_are_ignored() -> None:
     assert Plan.from_json(plan_message(colour="blue")) == Plan.from_json(plan_message())
 
 
 LO = {"interface": "lo", "port": 5004}
+PORT = {"interface": "lo", "profile": "gptp"}
 GROUP = {"interface": "lo", "group": "239.1.1.1", "source": None}
 
 
@@ -69,6 +79,14 @@ GROUP = {"interface": "lo", "group": "239.1.1.1", "source": None}
         ("clock.domain", {"clock": FREE_CLOCK | {"domain": 256}}),
         ("clock.dscp", {"clock": FREE_CLOCK | {"dscp": -1}}),
         ("clock.sync_interval", {"clock": FREE_CLOCK | {"sync_interval": 5}}),
+        ("clock.mode", {"clock": FREE_CLOCK | {"mode": "phc:"}}),
+        ("clock.mode", {"clock": FREE_CLOCK | {"mode": "phc:/etc/shadow"}}),
+        ("clock.mode", {"clock": FREE_CLOCK | {"mode": "phc"}}),
+        ("clock.ports", {"clock": FREE_CLOCK | {"ports": None}}),
+        ("clock.ports", {"clock": FREE_CLOCK | {"ports": [PORT] * 3}}),
+        ("clock.ports", {"clock": FREE_CLOCK | {"ports": [PORT] * 2}}),
+        ("clock.ports[0].profile", {"clock": FREE_CLOCK | {"ports": [PORT | {"profile": "x"}]}}),
+        ("clock.ports[0].interface", {"clock": FREE_CLOCK | {"ports": [{"profile": "gptp"}]}}),
     ],
 )
 def test_a_fault_is_named(field: str, changes: dict[str, Any]) -> None:
