@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import grp
 import itertools
 import logging
 import socket
@@ -88,6 +89,13 @@ class _Client:
             await asyncio.sleep(-self._tokens / MESSAGES_PER_SECOND)
 
 
+def _belongs_to(path: Path, group: str) -> bool:
+    try:
+        return path.stat().st_gid == grp.getgrnam(group).gr_gid
+    except KeyError:
+        return False
+
+
 class AlsaServer:
     """Serves applications from `start` to `close`. All methods belong to the loop's thread.
 
@@ -114,6 +122,9 @@ class AlsaServer:
     def start(self, path: Path, *, mode: int, group: str = "") -> None:
         """Listen at `path`; arguments and errors as `net.seqpacket.listen`."""
         self._listener = Listener(listen(path, mode=mode, group=group), path, self._connected)
+        if group and not _belongs_to(path, group):
+            log.warning("%s could not be given to the group %s: its users cannot open the device",
+                        path, group)  # fmt: skip
 
     async def close(self) -> None:
         """Disconnect everybody and give all streams back."""

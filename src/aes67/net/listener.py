@@ -29,7 +29,8 @@ def listen(path: Path, *, mode: int, group: str = "", backlog: int = 128) -> soc
     Args:
         path: at most 107 bytes.
         mode: permission bits of the socket file.
-        group: name of the group it belongs to; a group that does not exist is passed over.
+        group: name of the group it is to belong to; passed over when there is no such group, on
+            this system or in this user namespace, or no right to give files away.
         backlog: connections the kernel keeps until they are accepted.
 
     Raises:
@@ -46,8 +47,7 @@ def listen(path: Path, *, mode: int, group: str = "", backlog: int = 128) -> soc
     try:
         sock.bind(str(hidden))
         if group:
-            with contextlib.suppress(LookupError):
-                shutil.chown(hidden, group=group)
+            _hand_to(hidden, group)
         hidden.chmod(mode)
         sock.listen(backlog)
         hidden.rename(path)
@@ -56,6 +56,16 @@ def listen(path: Path, *, mode: int, group: str = "", backlog: int = 128) -> soc
         hidden.unlink(missing_ok=True)
         raise
     return sock
+
+
+def _hand_to(path: Path, group: str) -> None:
+    try:
+        shutil.chown(path, group=group)
+    except LookupError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EPERM):
+            raise
 
 
 def _check_free(path: Path) -> None:

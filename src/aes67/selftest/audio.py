@@ -21,7 +21,7 @@ from aes67.errors import Aes67Error, Refused
 from aes67.selftest import place
 from aes67.selftest.carry import Carried, Clients, carry
 from aes67.selftest.master import Master
-from aes67.selftest.node import Node, Settings
+from aes67.selftest.node import Node, Settings, SetupFailed
 from aes67.selftest.plan import Case, case, sink, source
 from aes67.selftest.progress import Progress
 from aes67.selftest.samples import FORMATS
@@ -165,17 +165,25 @@ def case_options(options: argparse.ArgumentParser) -> None:
 
 
 def require_programs(*names: str) -> None:
-    """Raise Refused naming the package when a program is missing."""
+    """Raise SetupFailed naming the package when a program is missing."""
     for name in names:
         if shutil.which(name) is None:
-            raise Refused(name, "-", "not installed; the package is called alsa-utils")
+            raise SetupFailed(f"{name} is not installed; the package is called alsa-utils")
 
 
 def settings_for(wanted: Case, with_master: bool) -> Settings:
-    """A daemon that fits a case."""
+    """A daemon that fits a case; where PTP's ports are not permitted it runs on the local clock.
+
+    Raises:
+        SetupFailed: there is to be a PTP master all the same.
+    """
+    permitted = place.ptp_permitted()
+    if with_master and not permitted:
+        raise SetupFailed("ptp4l needs PTP's ports 319 and 320: run it as root")
+    lone = "gm" if permitted else "free"
     return Settings(
         rate=wanted.rate,
-        clock_mode="ptp-slave" if with_master else "gm",
+        clock_mode="ptp-slave" if with_master else lone,
         device_channels=max(2, wanted.channels),
     )
 
@@ -221,10 +229,11 @@ def check(arguments: argparse.Namespace) -> tuple[Case, Clients]:
 def run(arguments: argparse.Namespace, wanted: Case, clients: Clients, where: str) -> int:
     """The self-test proper, already in its place."""
     delay = arguments.delay or wanted.relaxed_delay()
+    settings = settings_for(wanted, arguments.ptp4l)
     with ExitStack() as stack:
         if arguments.ptp4l:
             stack.enter_context(Master("lo"))
-        node = stack.enter_context(Node(settings_for(wanted, arguments.ptp4l)))
+        node = stack.enter_context(Node(settings))
         outcome = run_case(node, wanted, arguments.duration, clients, delay, not arguments.json)
     if arguments.json:
         print(json.dumps(outcome.as_json() | {"where": where}))

@@ -52,9 +52,13 @@ def demonstrate(wanted: Case, seconds: float, where: str) -> int:
     print("aes67: from one program to another over the network, and nothing is changed on the way.")
     print(f"This runs in {where} with a daemon of its own; your own set-up is not touched.")
 
-    step(1, "Start aes67-daemon as PTP grandmaster (a lone box has nobody else to follow).")
+    settings = settings_for(wanted, with_master=False)
+    role = "as PTP grandmaster (a lone box has nobody else to follow)"
+    if settings.clock_mode == "free":
+        role = "on the local clock (PTP's ports need root)"
+    step(1, f"Start aes67-daemon {role}.")
     begun = time.monotonic()
-    with Node(settings_for(wanted, with_master=False)) as node:
+    with Node(settings) as node:
         node.wait_locked()
         tell(f"running and locked after {time.monotonic() - begun:.1f} s")
 

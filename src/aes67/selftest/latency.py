@@ -269,10 +269,11 @@ def run_test(
 ) -> int:
     """The latency test proper, already in its place."""
     delay = arguments.delay or wanted.least_delay()
+    settings = settings_for(wanted, arguments.ptp4l)
     with ExitStack() as stack:
         if arguments.ptp4l:
             stack.enter_context(Master("lo"))
-        node = stack.enter_context(Node(settings_for(wanted, arguments.ptp4l)))
+        node = stack.enter_context(Node(settings))
         found = measure(node, wanted, geometry, delay, arguments.duration, not arguments.json)
     if arguments.json:
         print(json.dumps(found.as_json() | {"where": where}))

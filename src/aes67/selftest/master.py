@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
-from aes67.errors import Refused
+from aes67.selftest.node import SetupFailed
 from aes67.selftest.place import tied_prefix
 
 CONFIGURATION = """\
@@ -36,12 +36,12 @@ uds_address {directory}/uds
 
 
 class Master(AbstractContextManager["Master"]):
-    """`with Master("lo"):` runs ptp4l as grandmaster; Refused when it is not installed."""
+    """`with Master("lo"):` runs ptp4l as grandmaster; SetupFailed when it is not installed."""
 
     def __init__(self, interface: str, domain: int = 0) -> None:
         self._program = shutil.which("ptp4l") or shutil.which("/usr/sbin/ptp4l")
         if self._program is None:
-            raise Refused("ptp4l", "-", "not installed; the package is called linuxptp")
+            raise SetupFailed("ptp4l is not installed; the package is called linuxptp")
         self._interface = interface
         self._domain = domain
         self._process: subprocess.Popen[bytes] | None = None

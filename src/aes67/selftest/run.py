@@ -24,17 +24,6 @@ CHANNELS = 2
 EXAMPLE = Path("/usr/share/sounds/alsa/Front_Center.wav")
 
 
-def ptp_permitted() -> bool:
-    """Whether this user may bind the PTP event port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", 319))
-        except OSError:
-            return False
-    return True
-
-
 def usable_port(wanted: int) -> int | None:
     """`wanted` when nobody has it, else None: any free one."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -87,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--port", type=int, default=8080, help="of the HTTP interface; another if it is taken"
     )
     arguments = options.parse_args(argv)
-    mode = "gm" if ptp_permitted() else "free"
+    mode = "gm" if place.ptp_permitted() else "free"
     settings = Settings(clock_mode=mode, device_channels=64)
     try:
         with place.cleaning_up(), Node(settings, port=usable_port(arguments.port)) as node:
