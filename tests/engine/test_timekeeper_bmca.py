@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from engine.test_timekeeper import until as until_state
 from sim.gptp_peer import gptp4l
 from sim.netns import Namespace, discipline, ip, namespaces, plug, ptp4l, veth_pair
 
+PPM = 25.0
+VIRTUAL_CLOCK = Path(__file__).parent.parent.parent / "bench" / "ptp" / "virtual_clock.c"
 ORDINARY = Spec(mode="ptp", priority1=250, announce_interval=-1)
 
 
@@ -111,6 +114,44 @@ async def test_it_takes_over_from_a_ptp4l_that_dies_and_gives_way_when_it_is_bac
             assert listener.record.session_epoch == session
             since = [record for _, record in listener.records[followed:]]
             assert all(each.state != State.UNLOCKED for each in since)
+
+
+@pytest.mark.root
+@pytest.mark.peer("ptp4l", "cc")
+async def test_the_time_and_the_rate_of_a_master_that_died_go_on(tmp_path: Path) -> None:
+    """A ptp4l with a clock of its own, 25 ppm fast, by the law of `bench/ptp/virtual_clock.c`."""
+    shim = tmp_path / "virtual_clock.so"
+    command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(shim), str(VIRTUAL_CLOCK)]
+    subprocess.run([*command, "-ldl", "-lm"], check=True)  # noqa: ASYNC221 (nothing runs yet)
+    zero = time.time_ns()
+    law = (f"LD_PRELOAD={shim}", f"VCLOCK_ZERO_NS={zero}", f"VCLOCK_PPM={PPM}")
+    with veth_pair() as (a, b, interface):
+        spec = replace(ORDINARY, interface=interface)
+        async with keeping(b, spec) as (keeper, listener):
+
+            def error() -> float:
+                """Media time against the law."""
+                return listener.ahead_of_realtime() - PPM * 1e-6 * (time.time_ns() - zero)
+
+            rival, _ = ptp4l(
+                a, interface, tmp_path, master=None, priority1=128, log_announce=-1, environment=law
+            )
+            await until(lambda: keeper.snapshot()["port_state"] == "slave", 25, keeper.snapshot)
+            await asyncio.sleep(6)
+            assert keeper.snapshot()["rate_ppm"] == pytest.approx(PPM, abs=1)
+            followed, session = len(listener.records), listener.record.session_epoch
+            a.stop(rival)
+            await until(lambda: keeper.snapshot()["port_state"] == "master", 8, keeper.snapshot)
+            errors = []
+            for _ in range(100):
+                await asyncio.sleep(0.05)
+                errors.append(error())
+            # the rate was learned from 8 Syncs a second for some seconds, on a busy machine
+            assert abs(statistics.median(errors)) < 20_000
+            assert keeper.snapshot()["media_rate_ppm"] == pytest.approx(PPM, abs=2)
+            assert listener.record.session_epoch == session
+            since = [record for _, record in listener.records[followed:]]
+            assert all(each.state in (State.LOCKED, State.HOLDOVER) for each in since)
 
 
 @pytest.mark.root

@@ -8,7 +8,7 @@ import itertools
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 CLONE_NEWNET = 0x40000000
@@ -135,8 +135,12 @@ def ptp4l(
     log_announce: int = 0,
     log_sync: int = -3,
     log_delay: int = 0,
+    environment: Sequence[str] = (),
 ) -> tuple[subprocess.Popen[str], Path]:
-    """A real ptp4l that only measures; the process and its log. `master` None: BMCA decides."""
+    """A real ptp4l that only measures; the process and its log. `master` None: BMCA decides.
+
+    `environment`: `NAME=value` of the process.
+    """
     number = next(_numbers)
     settings = folder / f"ptp4l-{number}.cfg"
     settings.write_text(
@@ -153,7 +157,8 @@ def ptp4l(
         )
     )
     log = folder / f"ptp4l-{number}.log"
-    return where.spawn("ptp4l", "-f", str(settings), "-m", log=log), log
+    command = ["env", *environment, "ptp4l", "-f", str(settings), "-m"]
+    return where.spawn(*command, log=log), log
 
 
 class _Timex(ctypes.Structure):
