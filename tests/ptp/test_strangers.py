@@ -18,6 +18,7 @@ from aes67.ptp.snapshot import render
 from aes67.wire import ptp_header as h
 from aes67.wire.ptp_header import Header, PortIdentity
 from aes67.wire.ptp_messages import Announce, Quality, Timed, pack
+from sim.gptp_world import GptpWorld, Neighbor, config
 from sim.world import Master, Oscillator, World, fixed
 
 EPOCH = 1_700_000_000 * NS
@@ -100,6 +101,18 @@ def test_a_known_asymmetry_is_taken_out(asymmetry_us: int) -> None:
         assert path == pytest.approx(50_000, abs=200)
     assert errors[0] == pytest.approx(-1_000 * asymmetry_us, abs=200)
     assert errors[1] == pytest.approx(0, abs=200)
+
+
+def test_a_known_asymmetry_is_taken_out_of_a_gptp_link_too() -> None:
+    errors = []
+    for asymmetry_ns in (0, 300):
+        world = GptpWorld(config(link_delay_limit_ns=10_000, asymmetry_ns=asymmetry_ns))
+        Neighbor(world, announcing=True, syncing=True, down=fixed(700), up=fixed(100)).start()
+        world.run(20)
+        assert world.port.peer.delay_ns == pytest.approx(400, abs=10)
+        errors.append(world.error())
+    assert errors[0] == pytest.approx(-300, abs=20)
+    assert errors[1] == pytest.approx(0, abs=20)
 
 
 def announcing(number: int, sequence: int, priority1: int) -> bytes:
