@@ -62,6 +62,7 @@ def test_the_figures_of_the_standards() -> None:
         ({"ptp_profile": "st2059-2", "ptp_sync_interval": 0}, "ptp_sync_interval", "-7 to -1"),
         ({"ptp_profile": "dante"}, "ptp_profile", "one of aes67, default, st2059-2"),
         ({"ptp_profile": "aes67,gptp"}, "ptp_profile", "2 profiles for 1 interface"),
+        ({"clock_mode": "free", "ptp_sync_interval": -7}, "ptp_sync_interval", "-4 to 1"),
         ({"clock_mode": "master"}, "clock_mode", "ptp-slave, ptp, gptp, gm, free, system, phc:"),
         ({"clock_mode": "phc:"}, "clock_mode", "phc:/dev/ptpN"),
         ({"clock_mode": "phc:/etc/passwd"}, "clock_mode", "phc:/dev/ptpN"),

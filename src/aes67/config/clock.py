@@ -16,7 +16,6 @@ from aes67.ptp.profiles import AES67, GPTP, PROFILES, Profile, refusal
 MODES = ("ptp-slave", "ptp", "gptp", "gm", "free", "system")
 MODE_RULE = f"one of {', '.join(MODES)}, phc:/dev/ptpN"
 PROFILE_RULE = f"one of {', '.join(PROFILES)}, or one for each interface separated by a comma"
-WITHOUT_PTP = ("free", "system", "phc:")
 BOUND = (
     ("ptp_domain", "domain"),
     ("ptp_sync_interval", "log_sync"),
@@ -63,8 +62,6 @@ def profiles(config: ClockRows) -> tuple[Profile, ...]:
 
 def objections(config: ClockRows) -> list[Refused]:
     """Every value a profile of the configuration does not allow."""
-    if config.clock_mode.startswith(WITHOUT_PTP):
-        return []
     found: dict[str, Refused] = {}
     given = len(config.ptp_profile.split(","))
     if given > max(len(config.interfaces), 1):
