@@ -8,6 +8,8 @@
 #include <alsa/asoundlib.h>
 #include <sys/un.h>
 
+#include "aes67_shm.h"
+
 #define PARAMS_PATH_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
 #define PARAMS_NAME_BYTES 256
 
@@ -19,6 +21,8 @@ struct params {
 	char server[PARAMS_PATH_BYTES]; /* SERVER: the engine's socket */
 	char source[PARAMS_NAME_BYTES]; /* SOURCE, SINK: a stream's name, see names.h */
 	char sink[PARAMS_NAME_BYTES];
+	unsigned int map_count; /* of such a stream whose channels are not in a row, else 0 */
+	unsigned int map[AES67_MAX_STREAM_CHANNELS]; /* device channel of each, from `first` */
 };
 
 /* Read `conf` and find the socket. 0, -EINVAL with a text that names the field and its range, or

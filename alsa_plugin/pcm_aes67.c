@@ -11,6 +11,7 @@
 #include "names.h"
 #include "pcm.h"
 
+#include <alsa/pcm_plugin.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +131,31 @@ static int open_pcm(struct pcm *pcm, const char *name, snd_pcm_stream_t stream, 
 	return err;
 }
 
+/*
+ * Channels that are not in a row: the PCM spans all between them, and alsa-lib's route over it
+ * picks. Samples pass unchanged; channels nobody picks are silence, which adds nothing.
+ */
+static int pick_channels(snd_pcm_t **pcm, const char *name, const struct params *params)
+{
+	snd_pcm_route_ttable_entry_t *table;
+	snd_pcm_t *slave = *pcm;
+	int err;
+
+	table = calloc((size_t)params->map_count * params->channels, sizeof(*table));
+	if (!table) {
+		snd_pcm_close(slave);
+		return -ENOMEM;
+	}
+	for (unsigned int i = 0; i < params->map_count; i++)
+		table[i * params->channels + params->map[i]] = SND_PCM_PLUGIN_ROUTE_FULL;
+	err = snd_pcm_route_open(pcm, name, SND_PCM_FORMAT_UNKNOWN, (int)params->channels, table,
+				 params->channels, params->map_count, params->channels, slave, 1);
+	free(table);
+	if (err < 0)
+		snd_pcm_close(slave);
+	return err;
+}
+
 /* The entry and its version symbol are all that the library exports. */
 __attribute__((visibility("default"))) SND_PCM_PLUGIN_DEFINE_FUNC(aes67)
 {
@@ -150,7 +176,7 @@ __attribute__((visibility("default"))) SND_PCM_PLUGIN_DEFINE_FUNC(aes67)
 	if (err < 0)
 		return err;
 	*pcmp = pcm->io.pcm;
-	return 0;
+	return params.map_count ? pick_channels(pcmp, name, &params) : 0;
 }
 
 __attribute__((visibility("default"))) SND_PCM_PLUGIN_SYMBOL(aes67);

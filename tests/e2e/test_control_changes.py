@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import struct
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -202,3 +205,38 @@ def test_a_stream_is_played_to_by_its_name(api: Api) -> None:
             assert first.poll() is None, "what is open stays open"
         finally:
             first.kill()
+
+
+def test_scattered_channels_of_named_streams_are_the_right_ones(api: Api) -> None:
+    """Through a source whose channels are in no order, the network, and such a sink."""
+    body = {"name": "Odd", "map": [9, 8, 12]}
+    api.put("source/0", SOURCE | body)
+    sdp = api.client.get("/api/source/sdp/0").text
+    api.put("sink/0", SINK | {"name": "Odder", "map": [30, 18, 20], "sdp": sdp})
+    api.node.wait_receiving(1)
+    frame = struct.pack("<3h", 1000, -2000, 3000)
+    words = ["-f", "S16_LE", "-r", "48000", "-c", "3", "-t", "raw"]
+    with subprocess.Popen(["aplay", "-q", "-D", "aes67hw:SOURCE=Odd", *words],
+                          env=api.node.environment, stdin=subprocess.PIPE) as player:  # fmt: skip
+        try:
+            feeder = threading.Thread(target=feed, args=(player, frame * 48_000 * 6))
+            feeder.start()
+            time.sleep(1.0)  # until what is recorded is the middle of it
+            recorder = ["arecord", "-q", "-D", "aes67hw:SINK=Odder", *words, "-s", "4800"]
+            done = subprocess.run(recorder, env=api.node.environment, capture_output=True,
+                                  timeout=20)  # fmt: skip
+        finally:
+            player.kill()
+        feeder.join()
+    assert done.stderr == b""
+    frames = {done.stdout[at : at + 6] for at in range(0, len(done.stdout), 6)}
+    assert frame in frames
+    assert frames <= {frame, bytes(6)}, "each channel is its own, or a gap of a busy machine"
+
+
+def feed(player: subprocess.Popen[bytes], data: bytes) -> None:
+    """Write all of it, or as much as is taken."""
+    assert player.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        player.stdin.write(data)
+        player.stdin.close()

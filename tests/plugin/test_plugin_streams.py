@@ -19,7 +19,8 @@ STREAMS = [
     Named("source", 0, "Studio A", (4, 5)),
     Named("source", 7, "Küche, 1.2 'x'", (8,)),
     Named("source", 3, "7", (16, 17, 18)),
-    Named("source", 4, "odd", (9, 8)),
+    Named("source", 4, "odd", (9, 8, 12)),
+    Named("source", 6, "wide", (0, 64)),
     Named("source", 5, 'say "x"|\\', (20, 21)),
     Named("sink", 0, "Studio A", (32, 33, 34, 35)),
 ]
@@ -61,6 +62,8 @@ def opened(mock: Mock, program: str, device: str, channels: int) -> dict[str, An
         ("aes67:SOURCE=0", 4, 2),
         ("aes67:SOURCE=7", 16, 3),  # a name before an id
         ("aes67:SOURCE=5", 20, 2),
+        ("aes67:SOURCE=odd", 8, 5),  # from its least to its largest
+        ("aes67hw:SOURCE=odd", 8, 5),
     ],
 )
 def test_playback_has_exactly_the_channels_of_a_source(
@@ -86,7 +89,7 @@ def test_plug_converts_another_channel_count(streams: Mock) -> None:
         ("aplay", "aes67:SOURCE=nobody", 'the daemon has no source "nobody"'),
         ("aplay", "aes67:SOURCE=Studio", 'the daemon has no source "Studio"'),
         ("arecord", "aes67:SINK=1", 'the daemon has no sink "1"'),
-        ("aplay", "aes67:SOURCE=odd", "do not follow each other"),
+        ("aplay", "aes67:SOURCE=wide", "more than 63 apart"),
         ("aplay", "aes67:SINK=0", "a SINK is recorded from; play to a SOURCE"),
         ("arecord", "aes67:SOURCE=0", "a SOURCE is played to; record from a SINK"),
         ("aplay", "aes67:SOURCE=" + "x" * 300, "source must be a stream's name or id"),
@@ -112,7 +115,8 @@ def test_a_new_name_counts_at_once(streams: Mock) -> None:
     "line",
     ["source 0 4 99 x", "source 0 4 0 x", "source 0 1023 2 x", "source 0 -1 2 x", "source 0 4 2x",
      "source", "source 0 99999999999 2 x", "source 0 4 2", "sink 0 4 2 x", "s" * 2000, "\0\0\0",
-     "source 0 x 2 x"],
+     "source 0 x 2 x", "source 0 1,2,3 2 x", "source 0 1, 2 x", "source 0 1,2000 2 x",
+     "source 0 1,,2 2 x", "source 0 " + "1," * 70 + "1 71 x"],
 )  # fmt: skip
 def test_a_broken_line_is_passed_over(streams: Mock, line: str) -> None:
     (streams.folder / "streams").write_text(f"{line}\nsource 9 44 2 x\n")
@@ -127,7 +131,7 @@ def names_shown(mock: Mock, program: str) -> list[str]:
 def test_lists_show_sources_to_players_and_sinks_to_recorders(streams: Mock) -> None:
     assert names_shown(streams, "aplay") == [
         'aes67:SOURCE="Studio A"', "aes67:SOURCE=\"Küche, 1.2 'x'\"", 'aes67:SOURCE="7"',
-        "aes67:SOURCE=5",
+        'aes67:SOURCE="odd"', "aes67:SOURCE=5",
     ]  # fmt: skip
     assert names_shown(streams, "arecord") == ['aes67:SINK="Studio A"']
     assert "AES67 source 0: Studio A (channels 4 to 5)" in streams.run("aplay", "-L").stdout
@@ -149,7 +153,7 @@ def test_the_control_device_passes_names_over(streams: Mock) -> None:
 def test_any_name_is_one_line_of_each(name: str, channels: list[int]) -> None:
     stream = Named("source", 1, name, tuple(channels))
     assert len(table([stream]).splitlines()) == 2
-    assert len(listing([stream]).splitlines()) == 1 + stream.is_in_a_row
+    assert len(listing([stream]).splitlines()) == 1 + stream.can_be_opened
 
 
 @given(st.lists(st.tuples(st.text(max_size=20), st.integers(0, 900), st.integers(1, 64))))

@@ -80,7 +80,7 @@ def names(arguments: argparse.Namespace, client: Client) -> int:
     streams = client.get("/api/streams")
     rows = [Named(kind, row["id"], row["name"], tuple(row["map"]))
             for kind in ("source", "sink") for row in streams[f"{kind}s"]]  # fmt: skip
-    shown = [each.device for each in rows if each.is_in_a_row]
+    shown = [each.device for each in rows if each.can_be_opened]
     if arguments.json:
         print_json(shown)
     elif shown:
