@@ -46,8 +46,8 @@ def describe(source: Source, now: Circumstances, rendering: Rendering = "contrac
     implementation loses the zero).
     """
     if rendering != "contract":
-        lines, end = RENDERINGS[rendering]
-        return sdp.build(lines(_facts(source, now)), end).render()
+        form, end = RENDERINGS[rendering]
+        return sdp.build(form(_facts(source, now)), end).render()
     config, address = now.config, now.network.address(now.config) or "0.0.0.0"
     destination = effective_address(source, config)
     ttl = f"/{source.ttl}" if is_multicast(destination) else ""
