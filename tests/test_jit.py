@@ -149,3 +149,41 @@ def test_a_folder_somebody_else_has_chosen_is_left_alone(tmp_path: Path) -> None
     old_directories(tmp_path, jit.KEPT + 3)
     (tmp_path / "chosen").mkdir()
     assert jit.prune(tmp_path / "chosen") == []
+
+
+def test_a_full_disk_is_no_reason_not_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(signature: object, data: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    class Cache:
+        save_overload = staticmethod(full)
+
+    class Compiled:
+        _cache = Cache()
+
+    monkeypatch.setattr(jit, "UNKEPT", [])
+    jit._keep_if_possible(Compiled)
+    for _ in range(2):
+        Compiled._cache.save_overload("signature", "data")
+    (reason,) = jit.UNKEPT
+    assert reason == f"{jit.CACHE}: No space left on device"
+
+
+@pytest.mark.root
+def test_on_a_real_full_disk_kernels_run(tmp_path: Path) -> None:
+    tiny = ["mount", "-t", "tmpfs", "-o", "size=16k,mode=700", "tmpfs", str(tmp_path)]
+    subprocess.run(tiny, check=True)
+    code = "from aes67 import jit; from aes67.media.pcm import sample_bytes; "
+    code += "from aes67.media.timeline import frame_at; "
+    code += "print(sample_bytes(1), frame_at(10**9, 48000), jit.UNKEPT, jit.CACHE)"
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    try:
+        said = subprocess.run(
+            [sys.executable, "-c", code], env={**environment, "AES67_CACHE_DIR": str(tmp_path)},
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+    assert said.startswith("2 48000 [")
+    assert "No space left on device" in said
+    assert str(tmp_path) in said

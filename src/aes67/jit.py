@@ -208,12 +208,34 @@ def is_empty() -> bool:
     return CACHE is not None and not any(entry.is_dir() for entry in os.scandir(CACHE))
 
 
+UNKEPT: list[str] = []
+"""Why compiled code could not be kept although there is a place for it, such as a full disk."""
+
+
+def _keep_if_possible(compiled: Any) -> None:
+    """What cannot be written is compiled again at the next start; it is no reason not to run."""
+    cache = getattr(compiled, "_cache", None)
+    if cache is None:  # NUMBA_DISABLE_JIT
+        return
+    save = cache.save_overload
+
+    def save_overload(signature: Any, data: Any) -> None:
+        try:
+            save(signature, data)
+        except OSError as error:
+            if not UNKEPT:
+                UNKEPT.append(f"{CACHE}: {error.strerror}")
+
+    cache.save_overload = save_overload
+
+
 def _compile(function: F, **options: bool) -> F:
     if CACHE is not None:
         numba.config.CACHE_DIR = str(CACHE)  # read by the decorator; Numba reloads it at times
     compiled = numba.njit(
         nogil=True, cache=CACHE is not None, error_model="numpy", fastmath=False, **options
     )(function)
+    _keep_if_possible(compiled)
     return cast(F, compiled)
 
 

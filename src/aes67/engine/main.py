@@ -116,7 +116,11 @@ def _compile() -> None:
     elif jit.is_empty():
         log.info("compiling the engine: the first start takes a minute or two")
     compiled = sum(step.compiled for step in warmup.run(lambda step: None))
-    if compiled and jit.CACHE is not None and COMPILED_MARK not in os.environ:
+    for reason in jit.UNKEPT:
+        log.warning("the compiled engine cannot be kept, the next start compiles anew: %s", reason)
+    kept = jit.CACHE is not None and not jit.UNKEPT
+    if compiled and kept and COMPILED_MARK not in os.environ:
+        assert jit.CACHE is not None
         jit.prune(jit.CACHE)
         os.environ[COMPILED_MARK] = "1"
         sys.stderr.flush()

@@ -83,7 +83,7 @@ def run(report: Callable[[Step], None]) -> list[Step]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0."""
+    """Exit code 0, or 1 when what was compiled cannot be kept."""
     parser = argparse.ArgumentParser(
         prog=os.environ.get("AES67_PROGRAM", "aes67.engine.warmup"),
         description="Compile everything now, so that no start of the daemon waits for it.",
@@ -117,9 +117,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "parts": [asdict(step) for step in steps],
         }
         print(json.dumps(result))
+    elif jit.UNKEPT:
+        print(f"could not be kept: {jit.UNKEPT[0]}", file=sys.stderr, flush=True)
     elif pruned:
         print(f"removed  {len(pruned)} older ones beside it", flush=True)
-    return 0
+    return 1 if jit.UNKEPT else 0
 
 
 if __name__ == "__main__":
