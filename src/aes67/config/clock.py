@@ -16,6 +16,8 @@ from aes67.ptp.profiles import AES67, GPTP, PROFILES, Profile, refusal
 MODES = ("ptp-slave", "ptp", "gptp", "gm", "free", "system")
 MODE_RULE = f"one of {', '.join(MODES)}, phc:/dev/ptpN"
 PROFILE_RULE = f"one of {', '.join(PROFILES)}, or one for each interface separated by a comma"
+WITHOUT_PTP = ("free", "system", "phc:")
+"""Modes, or what they begin with, in which no port is open."""
 BOUND = (
     ("ptp_domain", "domain"),
     ("ptp_sync_interval", "log_sync"),
