@@ -249,6 +249,25 @@ def test_a_grandmaster_leads_on_both_whatever_it_hears() -> None:
     assert {m.grandmaster for n in (0, 1) for m in world.announced(n)} == {US}
 
 
+def test_of_two_boundary_clocks_between_the_same_networks_one_leads_on_the_far_one() -> None:
+    """Both are slaves of a grandmaster on network A; on B they hear only each other."""
+    low, high = bytes.fromhex("020000ae67000001"), bytes.fromhex("020000ae67000002")
+    quality = Quality(248, 0xFE, 0xFFFF)
+
+    def offer(steps: int, sender: PortIdentity, receiver: PortIdentity) -> Candidate:
+        return Candidate(128, quality, 128, GOOD, steps, sender, receiver)
+
+    found = []
+    for us, other in ((low, high), (high, low)):
+        ours = Candidate(250, quality, 128, us, 0, PortIdentity(us, 2), PortIdentity(us, 2))
+        above = offer(0, PortIdentity(GOOD, 1), PortIdentity(us, 1))
+        across = offer(1, PortIdentity(other, 2), PortIdentity(us, 2))
+        role = Role.ORDINARY
+        assert decide(role, ours, above, listening=False) is PortState.UNCALIBRATED
+        found.append(decide(role, ours, across, listening=False, overall=above))
+    assert found == [PortState.PRE_MASTER, PortState.PASSIVE]
+
+
 identities = st.builds(
     PortIdentity, st.sampled_from([bytes([9] * 7) + bytes([n]) for n in range(4)]),
     st.integers(1, 2),
