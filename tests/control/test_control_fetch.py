@@ -119,6 +119,37 @@ async def test_a_server_that_drips_is_given_up_in_time() -> None:
             await fetch(url, timeout_s=0.1)
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["239.1.2.3", "0.0.0.0", "255.255.255.255", "169.254.169.254", "[ff02::1]", "[::]", "240.0.0.1",
+     "[::ffff:169.254.169.254]", "[::ffff:224.0.0.1]"],
+)  # fmt: skip
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+async def test_destinations_that_no_source_has(scheme: str, host: str) -> None:
+    with pytest.raises(Refused, match="cannot retrieve SDP: nothing is fetched from"):
+        await fetch(f"{scheme}://{host}/x")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.0.0.1", "169.254.3.4", "8.8.8.8",
+                                     "fe80::1%2", "2001:db8::1"])  # fmt: skip
+def test_destinations_of_sources(address: str) -> None:
+    assert module.is_allowed(address)
+
+
+async def test_a_name_with_several_addresses_is_tried_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with server(OK + b"\r\nv=0\r\n") as url:
+        port = int(url.rpartition(":")[2])
+        places = [(0, 0, 0, "", (address, port)) for address in ("239.1.1.1", "::1", "127.0.0.1")]
+
+        async def look_up(*_: object, **__: object) -> list[object]:
+            return list(places)
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
+        assert await fetch(f"http://several.example:{port}/") == "v=0\r\n"
+
+
 async def test_nobody_there() -> None:
     with pytest.raises(Refused, match="cannot retrieve SDP: "):
         await fetch("http://127.0.0.1:1/x")

@@ -1,9 +1,12 @@
-"""Fetch a session description over HTTP or RTSP: bounded in size and time, no redirects."""
+"""Fetch a session description over HTTP or RTSP: bounded in size, time and destination."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import re
+import socket
 from urllib.parse import quote, unquote, urlsplit
 
 from aes67.errors import Refused
@@ -12,6 +15,8 @@ MAX_BYTES = 64 << 10
 TIMEOUT_S = 10.0
 CONCURRENT = 8
 """Fetches at once; the next one waits."""
+
+METADATA = ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")
 
 INVALID_URL = "invalid URL"
 CANNOT_RETRIEVE = "cannot retrieve SDP"
@@ -58,8 +63,32 @@ class _Bad(Exception):
     """The server's answer is none we take."""
 
 
+def is_allowed(address: str) -> bool:
+    """Whether one host may be there: no group, no broadcast, nothing reserved, and not the
+    addresses under which clouds hand out their secrets."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    found = mapped or found
+    if found.is_multicast or found.is_unspecified or str(found) in METADATA:
+        return False
+    return found.is_loopback or not found.is_reserved
+
+
+async def _connect(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """To the first address that answers, looked up once so that it is the one that was checked."""
+    loop = asyncio.get_running_loop()
+    places = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(place[0]) for *_, place in places if is_allowed(str(place[0]))]
+    if not addresses:
+        raise _Bad(f"nothing is fetched from {host}")
+    for address in addresses[:-1]:
+        with contextlib.suppress(OSError):
+            return await asyncio.open_connection(address, port, limit=MAX_BYTES)
+    return await asyncio.open_connection(addresses[-1], port, limit=MAX_BYTES)
+
+
 async def _ask(host: str, port: int, request: str, protocol: str) -> str:
-    reader, writer = await asyncio.open_connection(host, port, limit=MAX_BYTES)
+    reader, writer = await _connect(host, port)
     try:
         request += "Accept: application/sdp\r\nUser-Agent: aes67\r\n\r\n"
         writer.write(request.encode("ascii"))
