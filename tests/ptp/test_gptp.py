@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aes67.clock.lock import State
 from aes67.clock.timebase import NS, Line, rate_to_q40
 from aes67.ptp.bmca import PortState, Role
 from aes67.ptp.gptp_peer_delay import LIMIT_HARDWARE_NS
+from aes67.ptp.ordinary_clock import Mode, OrdinaryClock
+from aes67.ptp.snapshot import render
 from aes67.wire import ptp_header as h
 from aes67.wire.gptp import (
     IntervalRequest,
@@ -286,6 +289,30 @@ def test_without_stamps_the_reason_says_so() -> None:
     assert world.port.objection == "no timestamps for the peer delay messages"
 
 
+@pytest.mark.parametrize(("mode", "words"), [
+    (Mode.GRANDMASTER, "given to nobody on sim0: no neighbour answers Pdelay_Req"),
+    (Mode.PTP_SLAVE, "no neighbour answers Pdelay_Req (4 sent) on sim0"),
+    (Mode.GPTP, "no neighbour answers Pdelay_Req (4 sent) on sim0"),
+])  # fmt: skip
+def test_a_whole_clock_says_that_it_has_no_neighbour(mode: Mode, words: str) -> None:
+    role = Role.MASTER_ONLY if mode is Mode.GRANDMASTER else Role.ORDINARY
+    port = dataclasses.replace(config(role), interface="sim0")
+    line = Line(0, 5 * NS)
+    clock = OrdinaryClock(mode, [port], lambda: 0.5, 0, line)
+    now = 0
+    while now < 3_500_000_000:
+        now = max(clock.next_deadline(), now + 1_000)
+        clock.handle_timer(now)
+        for message in clock.outgoing():
+            clock.sent(message.token, now, now)
+    assert words in clock.lock.reason
+    assert (clock.lock.state is State.LOCKED) is (mode is Mode.GRANDMASTER)
+    shown = render(clock, now)
+    assert shown["port_state"] == "listening"
+    assert shown["peer"]["neighbor"] is None
+    assert not shown["peer"]["as_capable"]
+
+
 def test_a_flood_of_requests_costs_no_memory_and_few_answers() -> None:
     world = GptpWorld()
     there = Neighbor(world).start()
@@ -315,7 +342,7 @@ def test_a_broken_information_tlv_is_a_malformed_message() -> None:
 FRAMES = list(payloads(GPTP))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.data())
 def test_damaged_frames_of_ptp4l_never_raise_and_never_cost_the_neighbour(
     draw: st.DataObject,

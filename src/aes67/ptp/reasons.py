@@ -72,7 +72,11 @@ def silence(port: Port, followed: ForeignMaster, now_ns: int) -> str:
 
 
 def leading(ports: Sequence[Port], now_ns: int) -> str:
-    """What there is to say while we are the grandmaster: above all, who else thinks so."""
+    """What there is to say while we are the grandmaster: who hears it, and who else is one."""
+    mute = [port for port in ports if port.objection]
+    if mute:
+        where = f" on {mute[0].config.interface}" if mute[0].config.interface else ""
+        return f"the local clock, given to nobody{where}: {mute[0].objection}"
     others = [
         m
         for port in ports
