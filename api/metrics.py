@@ -68,8 +68,9 @@ class Family:
 @router.get("/metrics", response_class=Response, include_in_schema=False)
 async def metrics(request: Request, control: ControlDep) -> Response:
     """All metrics, as text or as OpenMetrics, whichever is asked for."""
-    families = [*_streams(control), *_node(control)]
-    gaps = list(_gaps(control))
+    snapshot = control.link.snapshot() or {}
+    families = [*_streams(control, snapshot), *_node(control, snapshot)]
+    gaps = list(_gaps(control, snapshot))
     accepted = request.headers.get("accept", "")
     body, kind = await asyncio.to_thread(_rendered, families, gaps, accepted)
     return Response(body, media_type=kind)
@@ -138,9 +139,8 @@ def _counters(
         yield Family(name, "counter", text, labels, found)
 
 
-def _streams(control: Control) -> Iterator[Family]:
+def _streams(control: Control, snapshot: Mapping[str, Any]) -> Iterator[Family]:
     """What the tick counts."""
-    snapshot = control.link.snapshot() or {}
     engine: Rows = [((), snapshot["engine"])] if "engine" in snapshot else []
     sources = _present(snapshot.get("sources", {}), control.node.sources)
     sinks = _present(snapshot.get("sinks", {}), control.node.sinks)
@@ -166,11 +166,11 @@ def _streams(control: Control) -> Iterator[Family]:
         yield _gauge(f"sink_leg_{name}", text, both, field, scale, legs)
 
 
-def _node(control: Control) -> Iterator[Family]:
+def _node(control: Control, snapshot: Mapping[str, Any]) -> Iterator[Family]:
     """The clock, the processes, the network, how many of what."""
     clock, hello = control.clock_view(), control.link.hello
     jitter, network = clock.get("jitter_ns") or {}, control.network_view()
-    page = (control.link.snapshot() or {}).get("clock", {})
+    page = snapshot.get("clock", {})
     values: tuple[tuple[str, str, Any, float], ...] = (
         ("engine_up", "1: the engine is running", int(hello is not None), 1),
         ("engine_realtime", "1: with real-time priority", int(bool(hello and hello.realtime)), 1),
@@ -258,7 +258,7 @@ class _Gaps:
         return found
 
 
-def _gaps(control: Control) -> Iterator[_Gaps]:
-    for labels, row in _legs(control, control.link.snapshot() or {}):
+def _gaps(control: Control, snapshot: Mapping[str, Any]) -> Iterator[_Gaps]:
+    for labels, row in _legs(control, snapshot):
         if "gaps" in row:
             yield _Gaps(labels, tuple(int(count) for count in row["gaps"]))
