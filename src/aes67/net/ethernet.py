@@ -7,6 +7,7 @@ one interface do not know of each other: with 802.1AS the neighbour would have t
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import struct
 
@@ -30,7 +31,7 @@ LOOPBACK = 772
 _MEMBER = struct.Struct("=iHH8s")
 NO_RIGHT = (
     "gPTP is spoken in raw Ethernet frames, which needs CAP_NET_RAW: run as root, or give the "
-    "service AmbientCapabilities=CAP_NET_RAW"
+    "service AmbientCapabilities=CAP_NET_RAW (aes67 service install --raw-packets)"
 )
 
 
@@ -78,8 +79,11 @@ class EthernetSockets:
             each = socket.socket(
                 socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
             )
-        except PermissionError as error:
-            raise Refused("interface", self.interface, NO_RIGHT) from error
+        except OSError as error:
+            # a sandbox without AF_PACKET in RestrictAddressFamilies says EAFNOSUPPORT
+            denied = isinstance(error, PermissionError) or error.errno == errno.EAFNOSUPPORT
+            why = NO_RIGHT if denied else f"PTP on Ethernet: {error.strerror}"
+            raise Refused("interface", self.interface, why) from error
         try:
             each.bind((self.interface, ETHERTYPE))
             if each.getsockname()[3] not in (ETHERNET, LOOPBACK):
