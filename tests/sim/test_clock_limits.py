@@ -50,7 +50,9 @@ def settled(seed: int, noise: Delay, walk: float, log_sync: int = -3, until: flo
     ],
 )
 def test_rms_error(noise: Delay, walk: float, log_sync: int, limit_ns: int) -> None:
-    worlds = [settled(seed, noise, walk, log_sync) for seed in SEEDS]
+    # one run says little of the rms of noise that takes half a minute to change
+    seeds = range(1, 9) if noise is software and walk == CALM else SEEDS
+    worlds = [settled(seed, noise, walk, log_sync) for seed in seeds]
     rms = [world.rms(60) for world in worlds]
     assert np.sqrt(np.mean(np.square(rms))) <= limit_ns, rms
     for world in worlds:

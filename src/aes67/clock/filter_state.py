@@ -38,6 +38,8 @@ STEP_RAW = 13
 """Instant of the newest step."""
 NO_PATH = 14
 """1: Syncs come with the path delay taken out already (direction 0); 0: with it."""
+FINE_SYNCS = 15
+"""Syncs that were as predicted since the run of huge Delays began."""
 SYNC_RING = 16
 DELAY_RING = SYNC_RING + RING_INTS
 INTS = DELAY_RING + RING_INTS
