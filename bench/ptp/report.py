@@ -29,7 +29,7 @@ GOALS: tuple[tuple[str, str, str, Callable[[Line], Any]], ...] = (
     ("BMCA contests with ptp4l's winner", "all, >= 30", "ptp-bmca", lambda x: x["same_winner"]),
     ("clock page read + RTP timestamp, ns", "<= 20", "ptp-read", lambda x: x["ns_each"]),
     ("torn reads", "0", "ptp-read", lambda x: x["torn"]),
-    ("PTP's share of a core at 8 + 8 a second, %", "<= 0.5", "ptp-cpu",
+    ("PTP's share of a core at 8 Sync/s, %", "<= 0.5", "ptp-cpu",
      lambda x: x["percent_of_a_core"]),
 )  # fmt: skip
 DUE = "(*) due: 0.5 s after the master qualifies or 2 s after its first Sync, whichever is later."

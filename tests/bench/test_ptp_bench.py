@@ -154,7 +154,7 @@ def test_the_report_says_what_was_missed_and_what_was_not_measured() -> None:
              _line("ptp-loss", unlocks={"value": 0, "limit": 0, "met": True})]  # fmt: skip
     found = {figure: rest for figure, *rest in rows(lines)}
     assert len(found) == len(GOALS)
-    assert found["PTP's share of a core at 8 + 8 a second, %"] == ["<= 0.5", "0.9", "MISSED"]
+    assert found["PTP's share of a core at 8 Sync/s, %"] == ["<= 0.5", "0.9", "MISSED"]
     assert found["20 % loss and spikes: unlocks"] == ["0", "0", "met"]
     assert found["torn reads"] == ["0", "not measured", ""]
     assert "MISSED" in table(lines)
