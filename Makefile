@@ -45,7 +45,7 @@ test: lint c-build warm ## everything: lint, C build, all tests
 test-fast: lint c-build warm ## everything but the end-to-end tests
 	$(PYTEST) -m "not root" --ignore=tests/e2e $(ARGS)
 
-bench-ptp: setup warm ## the clock beside a real ptp4l: 15 minutes (ARGS=--quick: 2), a table of goals at the end
+bench-ptp: setup warm ## the clock beside a real ptp4l: 15 minutes (ARGS=--quick: 3), a table of goals at the end
 	$(PYTHON) -m bench ptp $(ARGS)
 
 bench: setup ## benchmarks: one JSON line each, with facts about the machine
