@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from aes67.engine.ptp_network import Listener, open_ethernet, open_udp
+from aes67.engine.card_clock import CardClock, open_card
+from aes67.engine.ptp_network import Listener, PtpNetwork, Sockets
+from aes67.net.ethernet import EthernetSockets
+from aes67.net.ptp_udp import PtpSockets
+from aes67.net.timestamping import STAMPING_CARD, raw_now
 from aes67.ptp.ladder import Ladder
 from aes67.ptp.port_types import Outgoing
 from aes67.ptp.profiles import Transport
-from aes67.wire.ptp_header import PortIdentity
+from aes67.wire.gptp import MULTICAST_MAC
+from aes67.wire.ptp_header import MULTICAST_IPV4, PortIdentity
+
+GENERAL_DSCP = {46: 34, 48: 46}
+"""Of the general messages, by that of the event messages: AES67's and RAVENNA's pairs."""
 
 
 class PortShell(Protocol):
@@ -82,6 +90,48 @@ class PortShell(Protocol):
 OpenPort = Callable[[str, int, int, Callable[[], None], str], PortShell]
 """(interface, DSCP of event messages, SOF_TIMESTAMPING_ flags, called after each packet or stamp,
 `wanted` of `engine.card_clock.open_card`); raises Refused."""
+
+def open_udp(
+    interface: str, dscp: int, stamping: int, after: Callable[[], None], card: str
+) -> PtpNetwork:
+    """A port over UDP/IPv4: see `PtpSockets`, `open_card` and `PtpNetwork`."""
+    general = GENERAL_DSCP.get(dscp, dscp)
+
+    def sockets(flags: int) -> Sockets:
+        return PtpSockets(interface, MULTICAST_IPV4, dscp, general, flags)
+
+    clock, why = open_card(interface, card, False, raw_now())
+    return _with_card(sockets, stamping, after, clock, why)
+
+
+def open_ethernet(
+    interface: str, dscp: int, stamping: int, after: Callable[[], None], card: str
+) -> PtpNetwork:
+    """A port on Ethernet, which has no DSCP: see `EthernetSockets`, `open_card`, `PtpNetwork`."""
+
+    def sockets(flags: int) -> Sockets:
+        return EthernetSockets(interface, MULTICAST_MAC, flags)
+
+    clock, why = open_card(interface, card, True, raw_now())
+    return _with_card(sockets, stamping, after, clock, why)
+
+
+def _with_card(
+    sockets: Callable[[int], Sockets],
+    stamping: int,
+    after: Callable[[], None],
+    clock: CardClock | None,
+    why: str,
+) -> PtpNetwork:
+    """The sockets, asking for stamps of the card too if its clock is known."""
+    try:
+        opened = sockets(stamping | (STAMPING_CARD if clock else 0))
+    except BaseException:
+        if clock is not None:
+            clock.close()
+        raise
+    return PtpNetwork(opened, after, clock, why)
+
 
 OPENERS: dict[Transport, OpenPort] = {
     Transport.UDP_IPV4: open_udp,

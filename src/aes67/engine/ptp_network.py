@@ -15,11 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aes67.clock.timebase import MS, NS
-from aes67.engine.card_clock import CardClock, open_card
-from aes67.net.ethernet import EthernetSockets
-from aes67.net.ptp_udp import PtpSockets
+from aes67.engine.card_clock import CardClock
 from aes67.net.timestamping import (
-    STAMPING_CARD,
     CrossClock,
     Received,
     Sent,
@@ -29,11 +26,8 @@ from aes67.net.timestamping import (
 )
 from aes67.ptp.ladder import Ladder, Rung
 from aes67.ptp.port_types import Outgoing
-from aes67.wire.gptp import MULTICAST_MAC
-from aes67.wire.ptp_header import MULTICAST_IPV4, PortIdentity
+from aes67.wire.ptp_header import PortIdentity
 
-GENERAL_DSCP = {46: 34, 48: 46}
-"""Of the general messages, by that of the event messages: AES67's and RAVENNA's pairs."""
 STAMP_TIMEOUT_NS = 20 * MS
 MAX_STACKS = 16
 CROWD = 128
@@ -77,37 +71,6 @@ class Sockets(Protocol):
     def close(self) -> None:
         """Leave the network."""
         ...
-
-
-def open_udp(
-    interface: str, dscp: int, stamping: int, after: Callable[[], None], card: str = "off"
-) -> PtpNetwork:
-    """A port over UDP/IPv4: see `PtpSockets`, `open_card` and `PtpNetwork`."""
-    general = GENERAL_DSCP.get(dscp, dscp)
-    clock, why = open_card(interface, card, False, raw_now())
-    flags = stamping | (STAMPING_CARD if clock else 0)
-    try:
-        sockets = PtpSockets(interface, MULTICAST_IPV4, dscp, general, flags)
-    except BaseException:
-        if clock is not None:
-            clock.close()
-        raise
-    return PtpNetwork(sockets, after, clock, why)
-
-
-def open_ethernet(
-    interface: str, dscp: int, stamping: int, after: Callable[[], None], card: str = "off"
-) -> PtpNetwork:
-    """A port on Ethernet, which has no DSCP: see `EthernetSockets` and `PtpNetwork`."""
-    clock, why = open_card(interface, card, True, raw_now())
-    flags = stamping | (STAMPING_CARD if clock else 0)
-    try:
-        sockets = EthernetSockets(interface, MULTICAST_MAC, flags)
-    except BaseException:
-        if clock is not None:
-            clock.close()
-        raise
-    return PtpNetwork(sockets, after, clock, why)
 
 
 @dataclass(slots=True)
