@@ -1,0 +1,61 @@
+"""A locked slave lets packets wait; whoever is asked or has something to catch up with does not."""
+
+from __future__ import annotations
+
+from aes67.clock.timebase import MS, NS
+from aes67.ptp.bmca import Role
+from aes67.ptp.modes import Mode
+from aes67.ptp.port_types import PortConfig
+from aes67.wire.ptp_header import PortIdentity
+from sim.world import Master, Oscillator, World
+
+EPOCH = 1_700_000_000 * NS
+OURS = PortIdentity(bytes.fromhex("020000ae67000002"), 1)
+
+
+def test_a_locked_slave_wakes_up_five_times_a_second() -> None:
+    world = World(1)
+    Master(world, law=Oscillator(ppm=30, start_ns=EPOCH)).start()
+    clock = world.slave()
+    world.run(1.5)
+    assert not clock.patient
+    world.run(10)
+    assert clock.patient
+    instants = set()
+    while world.now < 12 * NS:
+        world.run(world.now / NS + 0.01)
+        instants.add(clock.mapping.line.raw_ns)
+        assert clock.next_deadline() - world.local.at(world.now) <= 200 * MS
+    assert len(instants) <= 12
+
+
+def test_a_step_is_looked_at_at_once_and_slewed_without_waiting() -> None:
+    world = World(1)
+    master = Master(world, law=Oscillator(ppm=30, start_ns=EPOCH), log_delay=-3).start()
+    clock = world.slave()
+    world.run(20)
+    master.step_ns = 300_000
+    world.run(22)
+    assert not clock.patient
+    world.run(40)
+    assert clock.patient
+
+
+def test_who_is_asked_for_the_time_is_not_patient() -> None:
+    world = World(1)
+    clock = world.run_clock(Mode.PTP, PortConfig(OURS, Role.ORDINARY, log_announce=-2))
+    world.run(10)
+    assert clock.leading
+    assert not clock.patient
+
+
+def test_without_a_master_it_waits_for_nobody() -> None:
+    world = World(1)
+    master = Master(world, law=Oscillator(ppm=30, start_ns=EPOCH), log_announce=-2).start()
+    clock = world.slave()
+    world.run(10)
+    assert clock.patient
+    master.alive = False
+    world.run(13)
+    assert clock.lock.state.name == "HOLDOVER"
+    assert not clock.patient
