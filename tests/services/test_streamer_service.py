@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -143,3 +144,26 @@ async def test_no_descriptor_is_left(service: StreamerService) -> None:
     service.forget()
     await until(lambda: len(os.listdir("/proc/self/fd")) <= before + 1)
     memory.close()
+
+
+@pytest.mark.parametrize("turns", range(0, 40, 4))
+async def test_it_may_be_ended_while_it_starts(service: StreamerService, turns: int) -> None:
+    await service.configure(SETTINGS)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await service.configure(None)
+    gc.collect()
+    assert service.process_id is None
+
+
+async def test_who_stops_waiting_for_the_end_can_wait_again(service: StreamerService) -> None:
+    await service.configure(SETTINGS)
+    assert await error(service, WAV) == protocol.NO_ENGINE
+    process = service.process_id
+    assert process is not None
+    impatient = asyncio.create_task(service.configure(None))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.wait({impatient})
+    await service.close()
+    assert not alive(process)

@@ -79,6 +79,7 @@ class StreamerService:
         self._settings: Settings | None = None
         self._engine: tuple[int, int] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
         self._link: Connection | None = None
         self._child: asyncio.subprocess.Process | None = None
 
@@ -132,10 +133,12 @@ class StreamerService:
     async def close(self) -> None:
         """End the worker, and with it all listeners."""
         self._settings = None
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        if self._task is not None:
+            if not self._closing:  # a second cancel would leave the child behind
+                self._closing = True
+                self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task, self._closing = None, False
         self.problem = ""
 
     def forget(self) -> None:
@@ -170,21 +173,16 @@ class StreamerService:
     async def _run(self) -> None:
         """One worker, from its start to its end."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        starting = asyncio.ensure_future(_start(theirs))
         try:
-            child = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                "aes67.streamer.main",
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-            )
+            child = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            ours.close()  # a child that has just been started ends by that
+            await _end(await starting)
+            raise
         except BaseException:
             ours.close()
             raise
-        finally:
-            theirs.close()
         ours.setblocking(False)
         link = Connection(ours, message_bytes=protocol.MESSAGE_BYTES_MAX)
         self._child, self._link = child, link
@@ -198,6 +196,22 @@ class StreamerService:
             self._child = self._link = None
             link.close()
             await _end(child)
+
+
+async def _start(link: socket.socket) -> asyncio.subprocess.Process:
+    """A worker with its end of a link, which is closed here."""
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "aes67.streamer.main",
+            str(link.fileno()),
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=(link.fileno(),),
+        )
+    finally:
+        link.close()
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
