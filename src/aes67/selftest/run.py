@@ -77,7 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = options.parse_args(argv)
     mode = "gm" if place.ptp_permitted() else "free"
-    settings = Settings(clock_mode=mode, device_channels=64)
+    group = f"239.1.{os.getpid() % 256}.1"  # another one that runs here shall not be heard
+    settings = Settings(
+        clock_mode=mode, device_channels=64, extra=(("rtp_mcast_base", group),)
+    )
     try:
         with place.cleaning_up(), Node(settings, port=usable_port(arguments.port)) as node:
             wanted = case("S24_3LE", 48000, CHANNELS, "L24", "1ms")
