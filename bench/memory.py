@@ -49,8 +49,9 @@ def inside(effort: Effort) -> dict[str, Any]:
 
 
 def measure(effort: Effort) -> dict[str, Any]:
-    """Both states, and the resident memory of each against the limit."""
+    """Both states against the limit, each page counted once (PSS) and once a process (RSS)."""
     found = run_inside(__name__, effort)
     for name in list(found):
-        found[f"rss_{name}"] = verdict(found[name]["rss_mb"], LIMIT_MB)
+        for way in ("rss", "pss"):
+            found[f"{way}_{name}"] = verdict(found[name][f"{way}_mb"], LIMIT_MB)
     return found
