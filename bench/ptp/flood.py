@@ -1,4 +1,4 @@
-"""A flood of multicast packets, in bursts of a millisecond: `python -m bench.ptp.flood 12`."""
+"""A flood of multicast packets, in bursts of a millisecond: `python -m bench.ptp.flood p0 12`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ GROUP = ("239.9.9.9", 9999)
 
 
 def main() -> int:
-    """Entry point: packets in each millisecond; runs until it is killed."""
-    burst = int(sys.argv[1])
+    """Entry point: interface, packets in each millisecond; runs until it is killed."""
+    interface, burst = sys.argv[1], int(sys.argv[2])
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
     data = bytes(800)
     while True:
         for _ in range(burst):

@@ -70,23 +70,10 @@ class Lab:
         run("ip", "-n", name, "link", "set", "lo", "up")
         return name
 
-    def plug(self, bridge: str) -> str:
-        """A new namespace with `p0` on a bridge of the hub."""
-        name, port = self._cable()
+    def plug(self, bridge: str, space: str = "", interface: str = INTERFACE) -> str:
+        """A new namespace (or `space`) with an interface on a bridge of the hub."""
+        name, port = self._cable(space or self.space(), interface)
         self._join(port, bridge)
-        return name
-
-    def plug_through_relay(self, bridge: str, loss: float, spikes: float, mean_us: int) -> str:
-        """The same, with a relay between that loses and delays frames."""
-        name, near = self._cable()
-        number = next(self._numbers)
-        far, port = f"f{number}", f"r{number}"
-        run("ip", "-n", self.hub, "link", "add", far, "type", "veth", "peer", "name", port)
-        for each in (far, port):
-            run("ip", "-n", self.hub, "link", "set", each, "up")
-        self._join(port, bridge)
-        relay = program("ptp/lossy_relay", "-lm")
-        self.start(self.hub, [relay, near, far, str(loss), str(spikes), str(mean_us), "1"])
         return name
 
     def _join(self, port: str, bridge: str) -> None:
@@ -97,15 +84,14 @@ class Lab:
             run("ip", "-n", self.hub, "link", "set", bridge, "up")
         run("ip", "-n", self.hub, "link", "set", port, "master", bridge)
 
-    def _cable(self) -> tuple[str, str]:
-        name = self.space()
+    def _cable(self, name: str, interface: str) -> tuple[str, str]:
         number = next(self._numbers)
         port = f"v{number}"
-        run("ip", "link", "add", INTERFACE, "netns", name,
+        run("ip", "link", "add", interface, "netns", name,
             "type", "veth", "peer", "name", port, "netns", self.hub)  # fmt: skip
-        run("ip", "-n", name, "addr", "add", f"10.78.0.{number}/24", "dev", INTERFACE)
-        run("ip", "-n", name, "link", "set", INTERFACE, "up")
-        run("ip", "-n", name, "route", "add", "224.0.0.0/4", "dev", INTERFACE)
+        run("ip", "-n", name, "addr", "add", f"10.78.{number}.1/24", "dev", interface)
+        run("ip", "-n", name, "link", "set", interface, "up")
+        run("ip", "-n", name, "route", "append", "224.0.0.0/4", "dev", interface)
         run("ip", "-n", self.hub, "link", "set", port, "up")
         return name, port
 
@@ -145,10 +131,13 @@ class Lab:
         announce: int = 1,
         domain: int = 0,
         more: str = "",
+        network: tuple[float, float, int] = (0.0, 0.0, 0),
+        interfaces: tuple[str, ...] = (INTERFACE,),
     ) -> subprocess.Popen[bytes]:
         """A real ptp4l; with a `law` it lives on that clock, and with a `log` disciplines it.
 
-        `more`: further lines of its settings.
+        `more`: further lines of its settings. `network`: with a law, the share of its general
+        messages that are lost, the share of its timestamps that are late, by how many ns.
         """
         number = next(self._numbers)
         settings = self.folder / f"ptp4l-{number}.cfg"
@@ -156,13 +145,16 @@ class Lab:
             SETTINGS.format(
                 domain=domain, free=int(log is None), role="masterOnly" if master else "slaveOnly",
                 priority1=127, clock_class=248 if master else 255, announce=announce, sync=sync,
-                delay=delay, uds=self.folder / f"uds-{number}", more=more, interface=INTERFACE,
+                delay=delay, uds=self.folder / f"uds-{number}", more=more,
+                interface="]\n[".join(interfaces),
             )
         )  # fmt: skip
         environment = {}
         if law is not None:
             shim = program("ptp/virtual_clock", "-shared", "-fPIC", "-ldl", "-lm")
             environment = {"LD_PRELOAD": shim, **law.environment()}
+            for name, value in zip(("LOSS", "SPIKE", "SPIKE_NS"), network, strict=True):
+                environment[f"VCLOCK_{name}"] = str(value)
             if log is not None:
                 environment["VCLOCK_LOG"] = str(log)
         return self.start(space, ["ptp4l", "-f", str(settings), "-m"], environment)
@@ -194,9 +186,10 @@ class Lab:
         return [self.start(self.hub, [sys.executable, "-c", "while True: pass"])
                 for _ in range(number)]  # fmt: skip
 
-    def flood(self, space: str, packets_per_ms: int) -> subprocess.Popen[bytes]:
-        """Multicast packets of 800 bytes from a namespace, in bursts of a millisecond."""
-        return self.start(space, [sys.executable, "-m", "bench.ptp.flood", str(packets_per_ms)])
+    def flood(self, space: str, interface: str, packets_per_ms: int) -> subprocess.Popen[bytes]:
+        """Multicast packets of 800 bytes out of an interface, in bursts of a millisecond."""
+        words = [sys.executable, "-m", "bench.ptp.flood", interface, str(packets_per_ms)]
+        return self.start(space, words)
 
     def check(self) -> None:
         """Raise RuntimeError with its last words if a program has ended by itself."""

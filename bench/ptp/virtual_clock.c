@@ -7,10 +7,16 @@
  * zero on. A program that disciplines it does so in segments, each written to VCLOCK_LOG as a line
  * "t v rate": from t on, V(t') = v + (O(t') - O(t)) * (1 + rate).
  *
- * Interposed: clock_gettime, clock_settime, clock_adjtime, adjtimex for CLOCK_REALTIME, and the
+ * A bad network, for a master: VCLOCK_LOSS is the share of its messages on port 320 (Follow_Up,
+ * Delay_Resp, Announce) that are not sent, and a share VCLOCK_SPIKE of its timestamps is off as if
+ * the packet had been delayed, exponentially with VCLOCK_SPIKE_NS on average. To a slave that is the
+ * same as the network doing it, and no load of this machine changes it.
+ *
+ * Interposed: sendto, clock_gettime, clock_settime, clock_adjtime, adjtimex for CLOCK_REALTIME, and the
  * software timestamps in what recvmsg returns. For single-threaded programs.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timex.h>
@@ -28,6 +35,7 @@
 
 #define NS 1000000000LL
 #define KEPT 64
+#define GENERAL_PORT 320
 #ifndef SCM_TIMESTAMPING
 #define SCM_TIMESTAMPING 37
 #endif
@@ -40,7 +48,7 @@ struct segment {
 static struct {
 	int ready, log;
 	int64_t zero, offset, step, step_at;
-	double ppm, sine, period;
+	double ppm, sine, period, loss, spike, spike_ns;
 	struct segment kept[KEPT];
 	unsigned count;
 	long freq, tick;
@@ -106,6 +114,10 @@ static void prepare(void)
 	vc.ppm = real("VCLOCK_PPM");
 	vc.sine = real("VCLOCK_SINE_NS");
 	vc.period = real("VCLOCK_SINE_S");
+	vc.loss = real("VCLOCK_LOSS");
+	vc.spike = real("VCLOCK_SPIKE");
+	vc.spike_ns = real("VCLOCK_SPIKE_NS");
+	srand48(1);
 	vc.tick = 1000000 / sysconf(_SC_CLK_TCK);
 	now = machine_now();
 	begin_segment(now, oscillator(now), 0.0);
@@ -195,6 +207,29 @@ int adjtimex(struct timex *tx)
 	return clock_adjtime(CLOCK_REALTIME, tx);
 }
 
+static int64_t late(void)
+{
+	if (vc.spike <= 0 || drand48() >= vc.spike)
+		return 0;
+	return (int64_t)(-log(1.0 - drand48()) * vc.spike_ns);
+}
+
+ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
+	       socklen_t to_size)
+{
+	static ssize_t (*next)(int, const void *, size_t, int, const struct sockaddr *, socklen_t);
+
+	if (!next)
+		next = (ssize_t(*)(int, const void *, size_t, int, const struct sockaddr *,
+				   socklen_t))dlsym(RTLD_NEXT, "sendto");
+	prepare();
+	if (vc.loss > 0 && to && to->sa_family == AF_INET &&
+	    ((const struct sockaddr_in *)to)->sin_port == htons(GENERAL_PORT) &&
+	    drand48() < vc.loss)
+		return (ssize_t)size;
+	return next(fd, data, size, flags, to, to_size);
+}
+
 ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	static ssize_t (*next)(int, struct msghdr *, int);
@@ -216,6 +251,8 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 		if (!stamp.tv_sec && !stamp.tv_nsec)
 			continue;
 		v = virtual_at(stamp.tv_sec * NS + stamp.tv_nsec);
+		/* what leaves late was sent earlier, what comes late is received later */
+		v += (flags & MSG_ERRQUEUE ? -1 : 1) * late();
 		stamp.tv_sec = v / NS;
 		stamp.tv_nsec = v % NS;
 		memcpy(CMSG_DATA(c), &stamp, sizeof(stamp));
