@@ -55,6 +55,7 @@ def test_a_source_and_a_sink_become_rows_and_a_message() -> None:
             "mode": "ptp-slave", "interface": "eth0", "domain": 0, "dscp": 46, "priority1": 250,
             "priority2": 128, "sync_interval": None, "announce_interval": None,
             "allowed_masters": [], "asymmetry_ns": 0,
+            "card_timestamps": "auto", "link_delay_limit_ns": 0,
             "ports": [{"interface": "eth0", "profile": "aes67"}],
         },
     }  # fmt: skip

@@ -179,6 +179,8 @@ class Config(BaseModel):
     ptp_announce_interval: int | None = row(None, "clock", "Announce messages as master: every 2^n s, within the limits of the profile; absent: the profile's default", least=-3, most=4)
     ptp_allowed_masters: Identities = row("", "clock", "clock identities of the masters to listen to, behind a boundary clock that clock's; empty: all", rule=IDENTITIES_RULE, repair=NOBODY)
     ptp_asymmetry_ns: int = row(0, "clock", "by how much the way from the master takes longer than the mean of both ways, as delayAsymmetry of IEEE 1588 and ptp4l", least=-10_000_000, most=10_000_000, unit="ns")
+    ptp_card_timestamps: Literal["off", "auto", "on"] = row("auto", "clock", "timestamps of the network card: use them where they are turned on (auto), turn them on (needs CAP_NET_ADMIN, and changes the card for all programs), never (off)")
+    gptp_link_delay_limit_ns: int = row(0, "clock", "gPTP: a neighbour further away is not spoken to; 0: 800 ns with timestamps of the card as 802.1AS says, else 1 ms", least=0, most=1_000_000_000, unit="ns")
     device_channels: int = row(512, "table", "channels of the ALSA device in each direction", least=1, most=1024)
     rate_follows_app: bool = row(False, "table", "an application opening the device at another rate changes the rate of everything")
     rtcp_enabled: bool = row(False, "discovery", "send RTCP reports and take those of others, on the port after the media port")

@@ -195,6 +195,8 @@ def _clock(config: Config) -> dict[str, Any]:
         "announce_interval": config.ptp_announce_interval,
         "allowed_masters": [each for each in config.ptp_allowed_masters.split(",") if each],
         "asymmetry_ns": config.ptp_asymmetry_ns,
+        "card_timestamps": config.ptp_card_timestamps,
+        "link_delay_limit_ns": config.gptp_link_delay_limit_ns,
         "ports": [
             {"interface": interface, "profile": profile.name}
             for interface, profile in zip(config.interfaces[:2], profiles(config), strict=False)
