@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(names) > 1 and any(name.startswith("ptp-") for name in names):
         print(report.table(lines), file=sys.stderr)
     if options.report:
-        words = ["python -m bench", *(sys.argv[1:] if argv is None else argv)]
+        words = ["python", "-m", "bench", *(sys.argv[1:] if argv is None else argv)]
         render = report.page if all(name.startswith("ptp-") for name in names) else bench_page.page
         Path(options.report).write_text(render(lines, shlex.join(words)), encoding="utf-8")
     return 1 if failed else 0
