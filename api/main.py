@@ -56,10 +56,11 @@ async def _run(options: argparse.Namespace, config: Config) -> None:
     control = Control(config, options.config, options.runtime_dir, options.http_port)
     listener = Listener(create(control), options.http_addr)
     moves: set[asyncio.Task[None]] = set()
+    one_by_one = asyncio.Lock()
 
     def happened(event: Event) -> None:
         if isinstance(event, ConfigChanged) and "http_port" in event.keys:
-            task = asyncio.create_task(_move(listener, control))
+            task = asyncio.create_task(_move(listener, control, one_by_one))
             moves.add(task)
             task.add_done_callback(moves.discard)
 
@@ -77,14 +78,15 @@ async def _run(options: argparse.Namespace, config: Config) -> None:
         await control.close()
 
 
-async def _move(listener: Listener, control: Control) -> None:
+async def _move(listener: Listener, control: Control, one_by_one: asyncio.Lock) -> None:
     """Serve on the port the configuration names now; where that fails, go on where we are."""
-    try:
-        await listener.open(control.node.config.http_port)
-        control.node.warnings.pop("http_port", None)
-    except PortBusy as error:
-        log.error("%s; still serving on port %d", error, listener.port)
-        control.node.warnings["http_port"] = f"{error}; still serving on port {listener.port}"
+    async with one_by_one:
+        try:
+            await listener.open(control.node.config.http_port)
+            control.node.warnings.pop("http_port", None)
+        except PortBusy as error:
+            log.error("%s; still serving on port %d", error, listener.port)
+            control.node.warnings["http_port"] = f"{error}; still serving on port {listener.port}"
 
 
 class _Parser(argparse.ArgumentParser):

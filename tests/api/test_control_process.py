@@ -220,7 +220,8 @@ def test_the_listener_moves_and_the_process_stays(tmp_path: Path) -> None:
             holder.bind(("127.0.0.1", 0))
             holder.listen()
             busy = holder.getsockname()[1]
-            httpx.post(f"{made.url(port)}/config", json={"http_port": busy})
+            said = httpx.post(f"{made.url(port)}/config", json={"http_port": busy})
+            assert said.status_code == 200, said.text
 
             def warned() -> bool:
                 engine = httpx.get(f"{made.url(port)}/v1/status").json()["engine"]
