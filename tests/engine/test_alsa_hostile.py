@@ -229,7 +229,7 @@ async def test_a_client_that_never_reads_is_not_worked_for(house: House) -> None
     try:
         while sent < 10_000:
             client.sock.send(
-                message(MSG_SETUP, rate=48000, channels=64, period_frames=48, buffer_frames=9000)
+                message(MSG_SETUP, rate=48000, channels=64, period_frames=48, buffer_frames=2400)
             )
             sent += 1
             await asyncio.sleep(0)
