@@ -91,3 +91,12 @@ def test_a_cache_line_has_one_writer() -> None:
         for name in starts:
             assert struct.offset(name) % layout.CACHE_LINE == 0
     assert layout.CLOCK.offset("mono_seq") % layout.CACHE_LINE == 0
+
+
+@pytest.mark.parametrize(
+    "rate", [44_100, 48_000, 88_200, 96_000, 176_400, 192_000, 352_800, 384_000]
+)
+def test_a_sink_may_be_delayed_as_much_as_in_configurations_of_the_aes67_daemon(rate: int) -> None:
+    """4000 samples at 48 kHz, what its page and its driver know as the most."""
+    assert layout.delay_limit_frames(rate) >= 4000 * max(1, rate // 48_000)
+    assert layout.bus_reach_frames(rate) > rate // 2, "the usual buffer of arecord"

@@ -24,7 +24,7 @@ MAX_DEVICE_CHANNELS = 1024
 MAX_SOCKETS = 16
 """Media sockets, one per (interface, port)."""
 MAX_RATES = 8
-BUS_REACH_PERMILLE = 550
+BUS_REACH_PERMILLE = 530
 """How far behind `bus_done` a client may read, in 1/1000 s: ALSA's usual buffer, and some."""
 
 RATE_FRACTION_BITS = 40

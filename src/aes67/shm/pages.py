@@ -112,7 +112,7 @@ def bus_frames_for(rate: int) -> int:
 
 
 def bus_reach_frames(rate: int) -> int:
-    """How far behind `bus_done` a client may still read: 0.55 s."""
+    """How far behind `bus_done` a client may still read: 0.53 s."""
     return rate * BUS_REACH_PERMILLE // 1000
 
 
