@@ -182,14 +182,19 @@ def stream(kind: str, row: dict[str, object]) -> Finding:
     subject = f"{kind} {row['id']} ({row['name']})"
     if row.get("enabled") is False:
         return Finding(subject, GOOD, "disabled")
-    if row.get("note"):
-        return Finding(subject, WARNING, str(row["note"]))
+    note = str(row.get("note") or "")
     if not counters.get("packets"):
         if kind == "source":
-            return Finding(subject, BAD, "does not send", "is the clock locked?")
+            return Finding(subject, BAD, _both("does not send", note), "is the clock locked?")
         cure = "is the sender on, is this the right interface, does the switch do IGMP?"
-        return Finding(subject, BAD, "no packets come", cure)
+        return Finding(subject, BAD, _both("no packets come", note), cure)
+    if note:
+        return Finding(subject, WARNING, note)
     lost = counters.get("lost", 0) + counters.get("late", 0) + counters.get("skipped_packets", 0)
     if lost:
         return Finding(subject, WARNING, f"{lost} packets lost, late or not sent so far")
     return Finding(subject, GOOD, "flows without loss")
+
+
+def _both(words: str, note: str) -> str:
+    return f"{words}; {note}" if note else words

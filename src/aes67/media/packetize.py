@@ -5,8 +5,8 @@ from __future__ import annotations
 from aes67.jit import kernel
 from aes67.media.state import Record
 
-KEEP = 50
-"""After a stall packets older than 1/50 s are not sent any more."""
+KEEP = 20
+"""After a stall packets older than 1/20 s are not sent any more: receivers far away wait that long."""
 
 
 @kernel
