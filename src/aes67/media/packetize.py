@@ -6,7 +6,7 @@ from aes67.jit import kernel
 from aes67.media.state import Record
 
 KEEP = 20
-"""After a stall packets older than 1/20 s are not sent any more: receivers far away wait that long."""
+"""After a stall packets older than 1/20 s are not sent any more; some receivers wait that long."""
 
 
 @kernel
