@@ -97,9 +97,7 @@ async def test_ptp_config(node: HttpNode) -> None:
         ("", "error parsing JSON at line 1 :expected value"),
     ],
 )
-async def test_errors_of_ptp_config_lack_the_prefix(
-    node: HttpNode, body: str, text: str
-) -> None:
+async def test_errors_of_ptp_config_lack_the_prefix(node: HttpNode, body: str, text: str) -> None:
     answer = await node.client.post("/api/ptp/config", content=body)
     assert (answer.status_code, answer.text) == (400, text)
 

@@ -190,6 +190,7 @@ def test_we_follow_an_unmodified_ptp4l_that_drifts_and_steps() -> None:
 
 @pytest.mark.root
 @pytest.mark.peer("ptp4l")
+@pytest.mark.timeout(240)
 def test_an_unmodified_ptp4l_disciplines_its_virtual_clock_by_us() -> None:
     with lab() as place:
         theirs, here = place.plug("br0"), place.plug("br0")
@@ -202,17 +203,17 @@ def test_an_unmodified_ptp4l_disciplines_its_virtual_clock_by_us() -> None:
         place.ptp4l(theirs, master=False, law=law, log=log, more=gains)
         _wait_steered(place, log)
         began = time.time_ns()
-        wait_until(began + 6 * NS)
+        wait_until(began + 12 * NS)
         place.collect()
         found = Recording(out)
-        counted = grid(began + 3 * NS, began + 6 * NS)
+        counted = grid(began + 8 * NS, began + 12 * NS)
         error = disciplined(law, log, counted) - (found.media(counted) - 37 * NS)
     assert percentile(error, 50) < 50_000
 
 
 def _wait_steered(place: Lab, log: Path) -> None:
     """Until ptp4l has stepped its clock by 456 s and steers it."""
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 90
     while not log.exists() or len(log.read_text().splitlines()) < 4:
         assert time.monotonic() < deadline, place.last_words()
         time.sleep(0.1)

@@ -191,8 +191,13 @@ def test_every_row_explains_itself() -> None:
 
 
 VALUES: st.SearchStrategy[Any] = (
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=20)
-    | st.floats() | st.lists(st.integers(), max_size=3) | st.sampled_from(["lo", "eth0,eth1", "gm"])
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.text(max_size=20)
+    | st.floats()
+    | st.lists(st.integers(), max_size=3)
+    | st.sampled_from(["lo", "eth0,eth1", "gm"])
 )
 
 

@@ -23,7 +23,10 @@ from aes67.config.tree import (
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=20,
@@ -91,8 +94,14 @@ def test_what_is_no_integer_is_a_failed_conversion(value: object) -> None:
 
 @pytest.mark.parametrize(
     ("value", "meaning"),
-    [(True, True), (False, False), ("true", True), ("false", False), (Number("1"), True),
-     ("0", False)],
+    [
+        (True, True),
+        (False, False),
+        ("true", True),
+        ("false", False),
+        (Number("1"), True),
+        ("0", False),
+    ],
 )
 def test_booleans_are_loose(value: object, meaning: bool) -> None:
     assert as_boolean(value) is meaning
@@ -106,7 +115,12 @@ def test_other_words_are_no_booleans(value: object) -> None:
 
 def test_scalars_of_any_type_are_texts() -> None:
     assert [as_text(each) for each in (True, None, Number("1.5"), "x", {}, [1])] == [
-        "true", "null", "1.5", "x", "", "",
+        "true",
+        "null",
+        "1.5",
+        "x",
+        "",
+        "",
     ]
 
 

@@ -146,8 +146,9 @@ async def test_volumes_survive_everything(tmp_path: Path) -> None:
         changed = house.alsa.controls.changed({"playback_db": -20, "playback_on": False})
         house.alsa.set_controls(changed)
         house.link.controls_changed()
-        await until(lambda: "controls" in (node.status_file if
-                                            (tmp_path / "status.json").exists() else {}))
+        await until(
+            lambda: "controls" in (node.status_file if (tmp_path / "status.json").exists() else {})
+        )
         await tear_down(house)
     async with http_node(tmp_path):
         again = await build(str(tmp_path))

@@ -6,6 +6,7 @@ Each daemon is in a namespace of its own, and nothing is shared but the wire.
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +24,8 @@ pytestmark = [pytest.mark.root, pytest.mark.peer("aplay", "arecord"), pytest.mar
 
 STEREO = case("S24_3LE", 48000, 2, "L24", "1ms")
 CLIENTS = Clients(period_frames=480, buffer_frames=1920)
-DELAY = 960
+DELAY = 3840
+"""80 ms: more than a virtual machine usually stands still."""
 OTHER_ADDRESS = "10.67.0.77"
 SECONDS_FOR_64 = 60.0
 """For 64 requests on a machine that is busy with other tests; alone they take a few seconds."""
@@ -144,17 +146,23 @@ def test_a_source_that_changes_is_followed_and_no_other_sink_is_touched(
         sdp = announced(receiver, f"selftest {index}")["sdp"]
         receiver.client.put(f"/api/v1/sinks/{index}", sink(wanted, index, sdp, DELAY))
     receiver.wait_receiving(2)
-    untouched = receiver.status()["sinks"][1]["counters"]
-    sender.client.put("/api/v1/sources/0", source(STEREO, 0) | {"address": "239.67.9.9"})
-    receiver.wait(
-        "the sink to follow", lambda: receiver.status()["sinks"][0]["address"] == "239.67.9.9", 20
-    )
+    groups = itertools.cycle(("239.67.9.9", "239.67.9.8"))
+
+    def attempt() -> list[str]:
+        """What the change of the one source did to the sink of the other."""
+        group = next(groups)
+        before = receiver.status()["sinks"][1]["counters"]
+        sender.client.put("/api/v1/sources/0", source(STEREO, 0) | {"address": group})
+        receiver.wait(
+            "the sink to follow", lambda: receiver.status()["sinks"][0]["address"] == group, 20
+        )
+        after = receiver.status()["sinks"][1]["counters"]
+        names = ("lost", "late", "sequence_errors", "silent_frames", "switched_ssrc", "identity")
+        return [name for name in names if after[name] != before[name]]
+
+    assert without_stall(attempt, lambda changed: not changed) == []
     carried = heard(boxes)
     assert carried.ok, (carried.verdict, carried.complaints)
-    after = receiver.status()["sinks"][1]["counters"]
-    assert after["identity"] == untouched["identity"]
-    for name in ("lost", "late", "sequence_errors", "silent_frames", "switched_ssrc"):
-        assert after[name] == untouched[name], name
     clear(sender)
     clear(receiver)
 

@@ -134,9 +134,7 @@ async def test_hello_waits_for_the_first_plan(build: Build) -> None:
     assert (await asking)["status"] == 0
 
 
-async def test_hello_does_not_wait_for_ever(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_hello_does_not_wait_for_ever(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pcm_desk, "PLAN_WAIT_SECONDS", 0.05)
     house = await build()
     assert (await house.client().hello())["status"] == -errno.ENODEV
@@ -151,9 +149,7 @@ async def test_a_client_that_gives_up_waiting_leaves_nothing(build: Build) -> No
     await until(lambda: not house.server._clients)
 
 
-async def test_a_silent_connection_is_closed(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_silent_connection_is_closed(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alsa_module, "HELLO_WAIT_SECONDS", 0.05)
     house = await build()
     assert await house.client().raw() == b""
@@ -171,8 +167,14 @@ async def test_setup_gives_a_ring_of_the_right_size(house: House) -> None:
     region.view(STREAM)[0]["run"] = 1
     (pcm,) = house.server.pcms()
     assert pcm == {
-        "stream_id": int(reply["stream_id"]), "direction": "playback", "application": "test",
-        "pid": os.getpid(), "uid": os.getuid(), "rate": 48000, "channels": 8, "first": 2,
+        "stream_id": int(reply["stream_id"]),
+        "direction": "playback",
+        "application": "test",
+        "pid": os.getpid(),
+        "uid": os.getuid(),
+        "rate": 48000,
+        "channels": 8,
+        "first": 2,
         "slot": 0,
     }
 
@@ -208,10 +210,20 @@ async def test_free_and_close_give_the_stream_back(house: House) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"channels": 0}, {"channels": 65}, {"channels": 2**32 - 1}, {"rate": 44100}, {"rate": 0},
-        {"format": 5}, {"format": 2**32 - 1}, {"period_frames": 0}, {"buffer_frames": 0},
-        {"buffer_frames": -1}, {"buffer_frames": 2**62}, {"buffer_frames": -(2**63)},
-        {"period_frames": 2**32 - 1}, {"buffer_frames": 12000 * 64 // 2 + 1},
+        {"channels": 0},
+        {"channels": 65},
+        {"channels": 2**32 - 1},
+        {"rate": 44100},
+        {"rate": 0},
+        {"format": 5},
+        {"format": 2**32 - 1},
+        {"period_frames": 0},
+        {"buffer_frames": 0},
+        {"buffer_frames": -1},
+        {"buffer_frames": 2**62},
+        {"buffer_frames": -(2**63)},
+        {"period_frames": 2**32 - 1},
+        {"buffer_frames": 12000 * 64 // 2 + 1},
     ],
     ids=str,
 )

@@ -152,10 +152,15 @@ async def _one_attack(path: Path, hello_first: bool, script: list[bytes]) -> Non
 @pytest.mark.parametrize(
     "data",
     [
-        b"x", b"\0" * 24, message(MSG_HELLO)[:23], message(MSG_HELLO, magic=1),
-        message(MSG_HELLO, size=191), message(MSG_HELLO, size=2**32 - 1),
+        b"x",
+        b"\0" * 24,
+        message(MSG_HELLO)[:23],
+        message(MSG_HELLO, magic=1),
+        message(MSG_HELLO, size=191),
+        message(MSG_HELLO, size=2**32 - 1),
         message(MSG_SETUP, type=99),
-        message(MSG_HELLO, size=193) + b"\0" * 2000, b"\xff" * 1024,
+        message(MSG_HELLO, size=193) + b"\0" * 2000,
+        b"\xff" * 1024,
     ],
     ids=["short", "zeros", "cut", "magic", "size", "huge size", "type", "long", "ones"],
 )

@@ -37,9 +37,12 @@ def in_range(name: str, value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -99 <= value <= 0
 
 
-@given(st.dictionaries(st.sampled_from([*ELEMENTS.values(), "else"]), st.one_of(
-    st.integers(), st.booleans(), st.none(), st.text(), st.floats(allow_nan=False)
-)))
+@given(
+    st.dictionaries(
+        st.sampled_from([*ELEMENTS.values(), "else"]),
+        st.one_of(st.integers(), st.booleans(), st.none(), st.text(), st.floats(allow_nan=False)),
+    )
+)
 def test_controls_take_what_is_in_range_and_refuse_the_rest(values: dict[str, object]) -> None:
     try:
         changed = Controls().changed(values)
@@ -65,19 +68,38 @@ def test_elements_read_back_what_was_written(element: int, value: int) -> None:
 
 def pcm(**changes: object) -> Pcm:
     fields: dict[str, object] = {
-        "stream_id": 1, "slot": 0, "direction": PLAYBACK, "first": 4, "channels": 4, "rate": 48000,
-        "exclusive": False, "ring_bytes": 1000, "uid": 1, "pid": 2, "application": "a",
+        "stream_id": 1,
+        "slot": 0,
+        "direction": PLAYBACK,
+        "first": 4,
+        "channels": 4,
+        "rate": 48000,
+        "exclusive": False,
+        "ring_bytes": 1000,
+        "uid": 1,
+        "pid": 2,
+        "application": "a",
     }
     return Pcm(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 @given(
-    st.integers(0, 12), st.integers(1, 12), st.integers(0, 12), st.integers(1, 12),
-    st.booleans(), st.booleans(), st.booleans(),
+    st.integers(0, 12),
+    st.integers(1, 12),
+    st.integers(0, 12),
+    st.integers(1, 12),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
 )
 def test_busy_is_shared_channels_and_somebody_exclusive(
-    first: int, channels: int, other_first: int, other_channels: int,
-    exclusive: bool, other_exclusive: bool, same_direction: bool,
+    first: int,
+    channels: int,
+    other_first: int,
+    other_channels: int,
+    exclusive: bool,
+    other_exclusive: bool,
+    same_direction: bool,
 ) -> None:
     book = Book(Limits())
     book.add(1, pcm(first=other_first, channels=other_channels, exclusive=other_exclusive))

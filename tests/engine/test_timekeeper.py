@@ -394,8 +394,10 @@ async def test_a_poorer_kernel_costs_a_rung_not_the_lock(stamping: int, words: s
             assert keeper._clock is not None
             followed = keeper._clock.followed
             assert followed is not None
-            assert abs(followed.estimator.line.at(listener.record.raw_ns)
-                       - listener.record.media_ns) < 5_000_000
+            assert (
+                abs(followed.estimator.line.at(listener.record.raw_ns) - listener.record.media_ns)
+                < 5_000_000
+            )
 
 
 @pytest.mark.root

@@ -82,9 +82,7 @@ async def test_it_takes_over_from_a_ptp4l_that_dies_and_gives_way_when_it_is_bac
         spec = replace(ORDINARY, interface=interface)
         async with keeping(b, spec) as (keeper, listener):
             rival, _ = ptp4l(a, interface, tmp_path, master=None, priority1=128, log_announce=-1)
-            await until(
-                lambda: keeper.snapshot()["port_state"] == "slave", 25, keeper.snapshot
-            )
+            await until(lambda: keeper.snapshot()["port_state"] == "slave", 25, keeper.snapshot)
             theirs = keeper.snapshot()["gmid"]
             assert theirs != keeper.snapshot()["port_identity"].split("/")[0]
             before = statistics.median(await offsets(listener, 1))
@@ -92,9 +90,7 @@ async def test_it_takes_over_from_a_ptp4l_that_dies_and_gives_way_when_it_is_bac
             ours = bytes.fromhex(keeper.snapshot()["port_identity"].split("/")[0].replace("-", ""))
 
             a.stop(rival)
-            await until(
-                lambda: keeper.snapshot()["port_state"] == "master", 8, keeper.snapshot
-            )
+            await until(lambda: keeper.snapshot()["port_state"] == "master", 8, keeper.snapshot)
             assert keeper.snapshot()["gmid_hex"] == ours.hex()
             assert keeper.snapshot()["state"] == "locked"
             # a slave that comes to us sees the time of the one that died
@@ -106,9 +102,7 @@ async def test_it_takes_over_from_a_ptp4l_that_dies_and_gives_way_when_it_is_bac
             assert abs(statistics.median(await offsets(listener, 1)) - before) < 20_000
 
             ptp4l(a, interface, tmp_path, master=None, priority1=128, log_announce=-1)
-            await until(
-                lambda: keeper.snapshot()["port_state"] == "slave", 25, keeper.snapshot
-            )
+            await until(lambda: keeper.snapshot()["port_state"] == "slave", 25, keeper.snapshot)
             assert keeper.snapshot()["gmid"] == theirs
             assert abs(statistics.median(await offsets(listener, 1)) - before) < 20_000
             assert listener.record.session_epoch == session

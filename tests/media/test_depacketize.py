@@ -250,6 +250,7 @@ class TestLegs:
         ]
         assert sink.leg("gap_max_frames") == frames
 
+
 class TestSenders:
     def test_a_stranger_is_dropped_while_the_sender_sends(self) -> None:
         sink = Sink()

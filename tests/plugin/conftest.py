@@ -64,4 +64,3 @@ def mocks(libraries: Path) -> Iterator[Callable[..., Mock]]:
 def mock(mocks: Callable[..., Mock]) -> Mock:
     """One mock engine: 48 kHz, 64 channels, real time."""
     return mocks()
-

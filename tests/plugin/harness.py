@@ -56,9 +56,7 @@ class Mock:
         self.folder = folder
         self.arguments = arguments
         self.lib_dir = lib_dir
-        self.environment = config.private_environment(
-            folder, server=self.socket, lib_dir=lib_dir
-        )
+        self.environment = config.private_environment(folder, server=self.socket, lib_dir=lib_dir)
         self.pidfd = -1
         self.control: socket.socket | None = None
         self.children: list[subprocess.Popen[bytes]] = []

@@ -86,9 +86,7 @@ def test_wrong_argument_is_named(device: str, text: str, steady: Mock) -> None:
         ({"bus_channels": 5}, "2 channels from device channel 4: the device has 5", "Invalid arg"),
     ],
 )
-def test_refusal_is_told(
-    answer: dict[str, int], text: str, error: str, steady: Mock
-) -> None:
+def test_refusal_is_told(answer: dict[str, int], text: str, error: str, steady: Mock) -> None:
     steady.do("hello_answer", **answer)
     told = error_of(steady, "aes67hw:2,4")
     steady.do("hello_answer")

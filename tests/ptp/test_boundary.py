@@ -104,9 +104,7 @@ class Wires:
     def _answer(self, number: int, request: Header) -> None:
         for each in self.sides[number]:
             if each.alive:
-                header = Header(
-                    h.DELAY_RESP, each.identity, request.sequence_id, log_interval=-3
-                )
+                header = Header(h.DELAY_RESP, each.identity, request.sequence_id, log_interval=-3)
                 time_ns = self.now_ns + PATH_NS + each.ahead_ns
                 answer = Answer(header, time_ns, request.source)
                 self.clock.receive(pack(answer), "10.0.0.1", self.now_ns, None, number)

@@ -213,8 +213,7 @@ def test_every_octet_of_every_message_belongs_to_a_field() -> None:
         data = valid(kind, STRANGER, 1, 5)
         covered = set(
             itertools.chain.from_iterable(
-                range(offset, offset + length)
-                for offset, length in (HEADER_FIELDS | body).values()
+                range(offset, offset + length) for offset, length in (HEADER_FIELDS | body).values()
             )
         )
         reserved = {46} if kind == h.ANNOUNCE else set()

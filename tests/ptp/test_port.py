@@ -48,9 +48,7 @@ def run(port: Port, until_ns: int) -> list[tuple[int, Message]]:
 def announce(sequence: int, **changes: int) -> bytes:
     header = Header(h.ANNOUNCE, OTHER, sequence, log_interval=0)
     priority1 = changes.get("priority1", 128)
-    return pack(
-        Announce(header, 37, priority1, Quality(6, 0x21, 1), 128, OTHER.clock, 0, 0x20)
-    )
+    return pack(Announce(header, 37, priority1, Quality(6, 0x21, 1), 128, OTHER.clock, 0, 0x20))
 
 
 def of_type(sent: list[tuple[int, Message]], kind: int) -> list[tuple[int, Message]]:
@@ -320,9 +318,7 @@ fields = st.fixed_dictionaries(
 
 @settings(max_examples=200)
 @given(
-    st.lists(
-        st.tuples(fields, st.integers(0, 2**48 * NS - 1), st.integers(0, 10**9)), max_size=20
-    ),
+    st.lists(st.tuples(fields, st.integers(0, 2**48 * NS - 1), st.integers(0, 10**9)), max_size=20),
     st.sampled_from(list(Role)),
 )
 def test_valid_messages_with_wild_values_leave_a_working_port(

@@ -51,8 +51,11 @@ def message(kind: int, serial: int = 0, **fields: Any) -> bytes:
     struct: Struct = STRUCTS[kind]
     record = np.zeros(1, dtype=struct.dtype)[0]
     head = {
-        "magic": MESSAGE_MAGIC, "major": VERSION_MAJOR, "type": kind,
-        "size": struct.size, "serial": serial,
+        "magic": MESSAGE_MAGIC,
+        "major": VERSION_MAJOR,
+        "type": kind,
+        "size": struct.size,
+        "serial": serial,
     }
     for name, value in {**head, **fields}.items():
         if isinstance(value, str):

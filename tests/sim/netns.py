@@ -45,8 +45,13 @@ class Namespace:
         with log.open("w") as out:
             process = subprocess.Popen(
                 [
-                    "ip", "netns", "exec", self.name,
-                    "setpriv", "--bounding-set=-sys_time", "--inh-caps=-sys_time",
+                    "ip",
+                    "netns",
+                    "exec",
+                    self.name,
+                    "setpriv",
+                    "--bounding-set=-sys_time",
+                    "--inh-caps=-sys_time",
                     *command,
                 ],
                 stdout=out,

@@ -39,7 +39,9 @@ def sdp_of(**changes: Any) -> str:
         f"c=IN IP4 {values['address']}/15\n"
         f"a=rtpmap:{values['pt']} {values['codec']}/{values['rate']}/{values['channels']}\n"
         + (f"a=ptime:{values['ptime']}\n" if values["ptime"] else "")
-        + values["clock"] + values["media_clock"] + values["extra"]
+        + values["clock"]
+        + values["media_clock"]
+        + values["extra"]
     )
 
 

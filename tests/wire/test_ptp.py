@@ -113,8 +113,14 @@ def test_gptp_announces_carry_the_path_and_follow_ups_their_tlv() -> None:
 def test_every_message_type_of_the_captures_is_there() -> None:
     kinds = {parse(d).header.message_type for n in (UDP, GPTP) for d in payloads(n)}
     assert kinds == {
-        h.SYNC, h.DELAY_REQ, h.FOLLOW_UP, h.DELAY_RESP, h.ANNOUNCE,
-        h.PDELAY_REQ, h.PDELAY_RESP, h.PDELAY_RESP_FOLLOW_UP,
+        h.SYNC,
+        h.DELAY_REQ,
+        h.FOLLOW_UP,
+        h.DELAY_RESP,
+        h.ANNOUNCE,
+        h.PDELAY_REQ,
+        h.PDELAY_RESP,
+        h.PDELAY_RESP_FOLLOW_UP,
     }
 
 
@@ -204,9 +210,7 @@ def headers(*kinds: int) -> st.SearchStrategy[Header]:
 
 
 messages = st.one_of(
-    st.builds(
-        Timed, headers(h.SYNC, h.DELAY_REQ, h.FOLLOW_UP, h.PDELAY_REQ), stamps, tlvs
-    ),
+    st.builds(Timed, headers(h.SYNC, h.DELAY_REQ, h.FOLLOW_UP, h.PDELAY_REQ), stamps, tlvs),
     st.builds(
         Answer,
         headers(h.DELAY_RESP, h.PDELAY_RESP, h.PDELAY_RESP_FOLLOW_UP),
