@@ -146,6 +146,7 @@ def test_a_source_that_changes_is_followed_and_no_other_sink_is_touched(
         sdp = announced(receiver, f"selftest {index}")["sdp"]
         receiver.client.put(f"/api/v1/sinks/{index}", sink(wanted, index, sdp, DELAY))
     receiver.wait_receiving(2)
+    time.sleep(0.5)  # until the silence before their first packets has passed
     groups = itertools.cycle(("239.67.9.9", "239.67.9.8"))
 
     def attempt() -> list[str]:
