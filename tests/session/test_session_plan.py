@@ -212,7 +212,7 @@ def test_too_large_a_packet_is_refused_with_the_arithmetic() -> None:
         ({"sources": [source(0, ttl=0)]}, "ttl"),
         ({"sinks": [sink(0, map=(512,))]}, "map"),
         ({"sinks": [sink(0, delay=47)]}, "delay"),
-        ({"sinks": [sink(0, delay=4385)]}, "delay"),
+        ({"sinks": [sink(0, delay=4537)]}, "delay"),
         ({"sinks": [sink(0, "")]}, "sdp"),
         ({"sinks": [sink(0, sdp_of(codec="opus"))]}, "sdp"),
         ({"sinks": [sink(0, sdp_of(port=0))]}, "sdp"),
