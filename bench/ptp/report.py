@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from bench.page import disturbances, markdown, measured_on
+
 Line = dict[str, Any]
 
 GOALS: tuple[tuple[str, str, str, Callable[[Line], Any]], ...] = (
@@ -68,31 +70,18 @@ def table(lines: list[Line]) -> str:
 
 def page(lines: list[Line], command: str) -> str:
     """The report in Markdown."""
-    machine = lines[0]["machine"] if lines else {}
     parts = [
         "# The clock beside ptp4l", "",
-        f"`{command}` on {machine.get('date', '?')}: {machine.get('cores', '?')} cores of "
-        f"{machine.get('cpu', '?')}, Linux {machine.get('kernel', '?')}, Python "
-        f"{machine.get('python', '?')}. All errors are true ones: an unmodified `ptp4l` lives on a "
+        f"{measured_on(lines, command)} All errors are true ones: an unmodified `ptp4l` lives on a "
         "virtual clock with a known law, and as a rival slave it disciplines another one whose "
         "every segment is recorded. Rivals follow one master at one time, over a bridge each. The "
         "system clock is only read.", "",
-        *_markdown([("figure", "goal", "measured", ""), *rows(lines)]), "", DUE,
+        *markdown([("figure", "goal", "measured", ""), *rows(lines)]), "", DUE,
     ]  # fmt: skip
     contest = next((line for line in lines if line["benchmark"] == "ptp-contest"), None)
     if contest is not None:
         head = tuple(title for title, _ in COLUMNS)
         body = [tuple(str(run[key]) for _, key in COLUMNS) for run in contest["runs"]]
-        parts += ["", "## Contests", "", *_markdown([head, *body])]
-    parts += ["", "## How disturbed the machine was", ""]
-    parts += _markdown([
-        ("benchmark", "load before", "load after", "stolen ms"),
-        *((line["benchmark"], *(str(line["disturbance"][key])
-           for key in ("load_before", "load_after", "stolen_ms"))) for line in lines),
-    ])  # fmt: skip
+        parts += ["", "## Contests", "", *markdown([head, *body])]
+    parts += ["", "## How disturbed the machine was", "", *disturbances(lines)]
     return "\n".join(parts) + "\n"
-
-
-def _markdown(cells: list[tuple[str, ...]]) -> list[str]:
-    lines = ["| " + " | ".join(row) + " |" for row in cells]
-    return [lines[0], "|" + "---|" * len(cells[0]), *lines[1:]]
