@@ -98,6 +98,8 @@ async def test_ptp4l_is_our_grandmaster(tmp_path: Path, mode: str) -> None:
         gm, log = gptp4l(a, interface, tmp_path, priority1=246)
         ports = (("ck0", "gptp"),) if mode == "ptp-slave" else ()
         async with keeping(b, Spec(mode=mode, ports=ports)) as (keeper, listener):
+            # a node that may lead does so while a slow start of the other end leaves it alone
+            await until(keeper, "port_state", "slave", 20)
             snapshot = await until(keeper, "state", "locked", 20)
             assert snapshot["port_state"] == "slave"
             assert snapshot["peer"]["as_capable"]
