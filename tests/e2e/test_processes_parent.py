@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-import aes67.daemon as daemon_module
+import aes67
+from aes67.daemon import child, command_line
 from sim.waiting import wait_until
 
 CHILDREN = Path(__file__).with_name("daemon_children.py")
@@ -179,7 +180,7 @@ def test_a_child_that_will_not_end_is_killed_in_time(
     out, err = process.communicate(timeout=15)
     assert process.returncode == 0
     assert "engine does not end" in err
-    assert time.monotonic() - began < daemon_module.STOP_SECONDS["engine"] + 2
+    assert time.monotonic() - began < child.STOP_SECONDS["engine"] + 2
     assert not is_alive(pid)
     assert out.endswith("daemon exiting with code: 0\n")
 
@@ -296,7 +297,7 @@ def test_the_service_s_rights_are_the_engine_s_alone(parent: Parent) -> None:
     facts_of = "grep ^Cap /proc/$$/status; grep realtime.priority /proc/$$/limits | tr -d a-zM"
     tell = "(" + facts_of + ") > {0}.new; mv {0}.new {0}; " + BEAT
     seen = {name: parent.directory / f"rights-{name}" for name in ("engine", "control")}
-    source = str(Path(daemon_module.__file__).parents[1])
+    source = str(Path(aes67.__file__).parents[1])
     code = [f"import sys; sys.path.insert(0, {source!r}); sys.argv[1:] = sys.argv[2:]",
             f"exec(compile(open({str(CHILDREN)!r}).read(), 'children', 'exec'))"]  # fmt: skip
     parent.process = subprocess.Popen(
@@ -349,11 +350,11 @@ def test_bad_options_exit_1_with_usage(wrong: list[str]) -> None:
 
 def test_options_reach_the_children(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    options = daemon_module._parse(
+    options = command_line._parse(
         ["-c", "my.conf", "-a", "127.0.0.1", "-p", "8081", "--runtime-dir", "run",
          "--priority", "60", "--log-level", "debug", "--alsa-group", "staff"]
     )  # fmt: skip
-    engine, control = daemon_module._children(options, options.runtime_dir)
+    engine, control = command_line._children(options, options.runtime_dir)
     run = str(tmp_path / "run")
     assert engine.command[1:] == [
         "-P", "-m", "aes67.engine.main", "--runtime-dir", run, "--priority", "60",
@@ -364,7 +365,7 @@ def test_options_reach_the_children(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "-a", "127.0.0.1", "-p", "8081",
     ]  # fmt: skip
     assert control.directory is None, "paths of the configuration are relative to here"
-    defaults = daemon_module._parse([])
+    defaults = command_line._parse([])
     assert (defaults.config, defaults.http_port) == ("/etc/daemon.conf", None)
 
 
@@ -389,4 +390,4 @@ def test_default_runtime_directory(
 ) -> None:
     monkeypatch.setattr(os, "environ", environment)
     monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1234)
-    assert daemon_module.default_runtime_directory() == Path(expected)
+    assert command_line.default_runtime_directory() == Path(expected)
