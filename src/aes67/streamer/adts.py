@@ -1,4 +1,9 @@
-"""ADTS: the seven bytes before each frame of AAC that make a stream one can join anywhere."""
+"""ADTS: what stands before each frame of AAC so that a stream can be joined anywhere.
+
+From six channels on the arrangements AAC has a number for make one channel a low-frequency channel,
+which carries nothing above some hundred hertz. Ours have none, and say so in a program
+configuration element before each frame.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +11,55 @@ RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 1
 """Sampling frequency index of ISO/IEC 14496-3, 1.6.3.4."""
 HEADER_BYTES = 7
 FRAME_BYTES_MAX = (1 << 13) - 1
-LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
-"""Channels of a stream, and the arrangement that has them; the key gives the configuration."""
+LAYOUTS = {
+    1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "hexagonal", 7: "7.0", 8: "octagonal",
+    16: "hexadecagonal",
+}  # fmt: skip
+"""Channels of a stream, and the arrangement that has them, none of them a low-frequency one."""
+NUMBERED_MOST = 5
+"""Up to so many channels the header's channel configuration says which they are."""
 
 _AAC_LC = 1
+_ID_PCE = "101"
 _BUFFER_FULLNESS_VARIABLE = 0x7FF
 
 
 def configuration(channels: int) -> int:
-    """Channel configuration (ISO/IEC 14496-3, table 1.19); KeyError for a count without one."""
+    """Channel configuration (ISO/IEC 14496-3, table 1.19), 0 where an element says it; KeyError
+    for a count without an arrangement."""
     if channels not in LAYOUTS:
         raise KeyError(channels)
-    return 7 if channels == 8 else channels
+    return channels if channels <= NUMBERED_MOST else 0
+
+
+def program_config(specific: bytes) -> bytes:
+    """The program configuration element to put before each frame (ISO/IEC 14496-3, 4.4.1.1), out
+    of an encoder's AudioSpecificConfig; empty where the channel configuration says enough.
+
+    Its last bytes are the encoder's name, which we leave out.
+
+    Raises:
+        ValueError: cut short.
+    """
+    bits = "".join(f"{each:08b}" for each in specific)
+    if int(bits[9:13] or "0", 2):
+        return b""
+    element = bits[16:]  # type, rate, channels, and three flags of GASpecificConfig
+    at = 10  # tag, object type, rate
+    widths = (4, 4, 4, 2, 3, 4)
+    counts = []
+    for width in widths:
+        counts.append(int(element[at : at + width] or "0", 2))
+        at += width
+    for width in (4, 4, 3):  # mixdowns
+        at += 1 + (width if element[at : at + 1] == "1" else 0)
+    front, side, back, low, data, coupling = counts
+    at += 5 * (front + side + back + coupling) + 4 * (low + data)
+    if len(element) < at:
+        raise ValueError("an AudioSpecificConfig that is cut short")
+    whole = _ID_PCE + element[:at]
+    whole += "0" * (-len(whole) % 8) + "0" * 8  # no comment
+    return int(whole, 2).to_bytes(len(whole) // 8, "big")
 
 
 def header(rate: int, channels: int, payload_bytes: int) -> bytes:
@@ -25,7 +67,7 @@ def header(rate: int, channels: int, payload_bytes: int) -> bytes:
 
     Raises:
         ValueError: a rate or a length ADTS cannot state.
-        KeyError: a channel count without a configuration.
+        KeyError: a channel count without an arrangement.
     """
     length = payload_bytes + HEADER_BYTES
     if length > FRAME_BYTES_MAX:

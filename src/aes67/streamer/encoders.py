@@ -84,7 +84,7 @@ def aac_channels(channels: int) -> int:
 
 
 class Aac:
-    """AAC-LC in ADTS, a chunk a frame."""
+    """AAC-LC in ADTS, a chunk a frame; every channel in full bandwidth."""
 
     head = b""
 
@@ -99,6 +99,7 @@ class Aac:
         codec.time_base = Fraction(1, self.rate)
         codec.open()
         self._codec = codec
+        self._element = adts.program_config(bytes(codec.extradata or b""))
         self._frames = _Frames(av, rate, self.rate, layout, self.channels, AAC_FRAME)
 
     def push(self, samples: Samples) -> list[bytes]:
@@ -106,7 +107,7 @@ class Aac:
         found = []
         for frame in self._frames.push(samples):
             for packet in self._codec.encode(frame):
-                payload = bytes(packet)
+                payload = self._element + bytes(packet)
                 found.append(adts.header(self.rate, self.channels, len(payload)) + payload)
         return found
 
