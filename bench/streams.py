@@ -9,7 +9,8 @@ from aes67.config.model import Config
 from aes67.engine.plan import Plan
 from aes67.session.model import Sink, Source
 from aes67.session.network import Interface, Network
-from aes67.session.plan import State, plan
+from aes67.session.plan import plan
+from aes67.session.state import State
 
 GROUP_BASE = int(ipaddress.IPv4Address("239.77.0.1"))
 PORT = 5004

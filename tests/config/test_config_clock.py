@@ -13,7 +13,8 @@ from aes67.config.reading import from_text, merged
 from aes67.engine.plan import ClockSpec
 from aes67.errors import Refused
 from aes67.session.network import Interface, Network
-from aes67.session.plan import State, plan
+from aes67.session.plan import plan
+from aes67.session.state import State
 
 NETWORK = Network((Interface("lo", "00:00:00:00:00:00", ("127.0.0.1",)),))
 MASTER = "00-1D-C1-FF-FE-00-00-01"

@@ -13,7 +13,8 @@ from aes67.config.reading import Computed, from_text, full_report, merged
 from aes67.errors import Refused
 from aes67.ptp.profiles import PROFILES, Bounded, Profile, refusal
 from aes67.session.network import Interface, Network
-from aes67.session.plan import State, plan
+from aes67.session.plan import plan
+from aes67.session.state import State
 
 BOUNDED = ("domain", "log_announce", "log_sync", "log_delay_request", "announce_receipt_timeout")
 CLOCK = Path(__file__).parent.parent.parent / "docs" / "clock.md"

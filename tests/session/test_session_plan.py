@@ -14,7 +14,8 @@ from aes67.engine.plan import Plan as EnginePlan
 from aes67.engine.tables import check_owners, read_tables
 from aes67.errors import Refused
 from aes67.session.network import Network
-from aes67.session.plan import Plan, plan, speed_factor, tick_frames
+from aes67.session.plan import Plan, plan
+from aes67.session.tick_grid import speed_factor, tick_frames
 from aes67.shm.layout import (
     CODEC_AM824,
     CODEC_AM824_AES3,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aes67.config.model import RATES, Config
 from aes67.session.model import Sink, Source
 from aes67.session.network import Interface, Network
-from aes67.session.plan import State
+from aes67.session.state import State
 
 NETWORK = Network(
     (

@@ -9,9 +9,9 @@ from aes67.session import identity
 from aes67.session.checks import NO_GRANDMASTER, effective_address, is_multicast
 from aes67.session.model import Source
 from aes67.session.network import Network
-from aes67.session.plan import State
 from aes67.session.reference_clock import TRACEABLE, is_gptp, ptp_reference
 from aes67.session.renderings import RENDERINGS, Facts, Rendering
+from aes67.session.state import State
 from aes67.wire import sdp
 from aes67.wire.sdp_attributes import ptime_text
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from aes67.errors import Refused
-from aes67.session.plan import Plan, State, plan
+from aes67.session.plan import Plan, plan
+from aes67.session.state import State
 
 
 class Engine(Protocol):

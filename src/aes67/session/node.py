@@ -38,8 +38,9 @@ from aes67.session.events import (
 from aes67.session.in_force import Engine, InForce
 from aes67.session.model import Sink, Source
 from aes67.session.network import Network
-from aes67.session.plan import Plan, State, plan
+from aes67.session.plan import Plan, plan
 from aes67.session.renderings import Way
+from aes67.session.state import State
 from aes67.session.stream import interpret
 from aes67.session.versions import Versions
 
