@@ -12,6 +12,7 @@ from aes67.control.control import Control
 from aes67.errors import Refused
 from aes67_api import documents, metrics, pages
 from aes67_api.compat import others, settings, streamer, streams
+from aes67_api.gaps import GapSums
 from aes67_api.guard import Guard
 from aes67_api.v1 import clock, events, listen, problems, routes
 
@@ -31,6 +32,7 @@ def create(control: Control) -> ASGIApp:
     )
     app.state.control = control
     app.state.watch = events.watch_of(control)
+    app.state.gaps = GapSums()
     contract = (settings.router, streams.router, others.router, streamer.router)
     ours = (routes.router, clock.router, listen.router, events.router)
     for router in (*contract, *ours, metrics.router):

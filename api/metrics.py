@@ -24,6 +24,7 @@ from aes67.shm.layout import (
     Struct,
 )
 from aes67_api.deps import ControlDep
+from aes67_api.gaps import Gaps
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -33,8 +34,6 @@ router = APIRouter(tags=["metrics"])
 NS = 1e-9
 FULL_SCALE = float(0x7FFFFF)
 UNKNOWN = 2**62
-GAP_LEAST_SECONDS = 1 / 8000
-"""Upper limit of the first class of gaps between packets; each further one is twice as wide."""
 
 PACKETS = {
     "lost", "late", "early", "reordered", "malformed", "wrong_ssrc", "wrong_payload_type",
@@ -70,13 +69,13 @@ async def metrics(request: Request, control: ControlDep) -> Response:
     """All metrics, as text or as OpenMetrics, whichever is asked for."""
     snapshot = control.link.snapshot() or {}
     families = [*_streams(control, snapshot), *_node(control, snapshot)]
-    gaps = list(_gaps(control, snapshot))
+    gaps = request.app.state.gaps.read(_legs(control, snapshot), control.node.state.rate)
     accepted = request.headers.get("accept", "")
     body, kind = await asyncio.to_thread(_rendered, families, gaps, accepted)
     return Response(body, media_type=kind)
 
 
-def _rendered(families: list[Family], gaps: list[_Gaps], accepted: str) -> tuple[bytes, str]:
+def _rendered(families: list[Family], gaps: list[Gaps], accepted: str) -> tuple[bytes, str]:
     from prometheus_client import CollectorRegistry, ProcessCollector
     from prometheus_client.core import (
         CounterMetricFamily,
@@ -96,11 +95,11 @@ def _rendered(families: list[Family], gaps: list[_Gaps], accepted: str) -> tuple
                 yield made
             histogram = HistogramMetricFamily(
                 "aes67_sink_leg_packet_gap_seconds",
-                "time between two packets; the sum is not known",
+                "time between two packets",
                 labels=("id", "leg"),
             )
             for each in gaps:
-                histogram.add_metric(each.labels, each.buckets(), sum_value=None)
+                histogram.add_metric(each.labels, each.buckets(), sum_value=each.seconds)
             yield histogram
 
     registry = CollectorRegistry(auto_describe=False)
@@ -238,27 +237,3 @@ def _legs(control: Control, snapshot: Mapping[str, Any]) -> Rows:
         if sink in streams
         for number, leg in enumerate(found.get(sink, ())[: len(streams[sink].legs)])
     ]
-
-
-@dataclass(frozen=True)
-class _Gaps:
-    """Distribution of the time between packets on one leg."""
-
-    labels: tuple[str, ...]
-    counts: tuple[int, ...]
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Cumulated, as Prometheus wants them."""
-        total, found = 0, []
-        for place, count in enumerate(self.counts):
-            total += count
-            last = place == len(self.counts) - 1
-            limit = "+Inf" if last else repr(GAP_LEAST_SECONDS * 2**place)
-            found.append((limit, float(total)))
-        return found
-
-
-def _gaps(control: Control, snapshot: Mapping[str, Any]) -> Iterator[_Gaps]:
-    for labels, row in _legs(control, snapshot):
-        if "gaps" in row:
-            yield _Gaps(labels, tuple(int(count) for count in row["gaps"]))

@@ -95,6 +95,32 @@ async def test_legs_have_a_label_and_times_in_seconds(busy: HttpNode) -> None:
     assert least == 2000
 
 
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0"])
+async def test_the_sum_of_a_histogram_grows_by_the_time_between_its_packets(
+    busy: HttpNode, accept: str
+) -> None:
+    name, leg = "aes67_sink_leg_packet_gap_seconds", {"id": "5", "leg": "0"}
+    first = await scraped(busy, accept)
+    counted = value(first, f"{name}_count", **leg)
+    assert value(first, f"{name}_bucket", **leg, le="+Inf") == counted
+    row_of_leg = (busy.control.link.snapshot() or {})["legs"][5][0]
+    classes, last = list(row_of_leg["gaps"]), row_of_leg["last_frame"]
+    limits = [each.labels["le"] for each in first[name].samples if "le" in each.labels][:12]
+    upper = [float(limit) for limit in limits[:-1]] + [float(limits[-2]) * 2]
+    most = sum(count * limit for count, limit in zip(classes, upper, strict=True))
+    assert most / 2 <= value(first, f"{name}_sum", **leg) <= most
+    for packets in (3, 0, 40):
+        before = value(await scraped(busy, accept), f"{name}_sum", **leg)
+        for _ in range(packets):  # a millisecond apart
+            row_of_leg["gaps"][3] += 1
+            row_of_leg["last_frame"] += 48
+        found = await scraped(busy, accept)
+        assert value(found, f"{name}_sum", **leg) - before == pytest.approx(packets * 0.001)
+    assert row_of_leg["last_frame"] == last + 43 * 48
+    row_of_leg |= {"identity": 1, "gaps": [0] * len(classes)}  # counters reset: so is the sum
+    assert value(await scraped(busy, accept), f"{name}_sum", **leg) == 0
+
+
 async def test_streams_that_are_gone_are_not_shown(busy: HttpNode) -> None:
     found = await scraped(busy)
     ids = {each.labels["id"] for each in found["aes67_sink_packets"].samples}
