@@ -32,6 +32,7 @@ from aes67.shm.layout import (
 if TYPE_CHECKING:
     from aes67.engine.alsa import AlsaServer
     from aes67.engine.engine import Engine
+    from aes67.engine.second_clock import SecondClock
     from aes67.engine.timekeeper import Timekeeper
 
 log = logging.getLogger("aes67.link")
@@ -46,9 +47,16 @@ TABLE_BYTES = MAX_SOURCES * SOURCE_ROW.size + MAX_SINKS * SINK_ROW.size
 class LinkServer:
     """Serves control from `start` to `close`. All methods belong to the loop's thread."""
 
-    def __init__(self, engine: Engine, timekeeper: Timekeeper, alsa: AlsaServer) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        timekeeper: Timekeeper,
+        alsa: AlsaServer,
+        second: SecondClock | None = None,
+    ) -> None:
         self._engine = engine
         self._timekeeper = timekeeper
+        self._second = second
         self._alsa = alsa
         self._tables = b""
         self._serial = 0
@@ -79,6 +87,16 @@ class LinkServer:
     def snapshot_changed(self, snapshot: Mapping[str, object]) -> None:
         """Send the clock's snapshot: to be called at each change of it and once a second."""
         self._post("ptp", snapshot)
+
+    def second_clock_changed(self, snapshot: Mapping[str, object] | None) -> None:
+        """Send the second clock's snapshot: as the first one's, None once it has gone."""
+        self._post("second_clock", {"clock": snapshot})
+
+    def second_page_changed(self) -> None:
+        """Send the second clock's page if there is one."""
+        region = self._second.region if self._second is not None else None
+        if region is not None:
+            self._post("second_page", {}, (region.fd,))
 
     def network_changed(self, network: Mapping[str, object]) -> None:
         """Send what is known of the interfaces: at each change and once a second."""
@@ -157,6 +175,10 @@ class LinkServer:
         self._post("hello", hello, (engine.clock.fd, engine.telemetry.fd))
         self._send_bus()
         self.snapshot_changed(self._timekeeper.snapshot())
+        second = self._second.snapshot() if self._second is not None else None
+        if second is not None:
+            self.second_page_changed()
+            self.second_clock_changed(second)
         if self._network:
             self._post("network", self._network)
         self.pcms_changed()
@@ -220,6 +242,8 @@ class LinkServer:
             await self._timekeeper.configure(plan.clock)
         except OSError as error:
             raise Refused("clock", plan.clock.interface, str(error)) from error
+        if self._second is not None:
+            await self._second.configure(plan.second_clock, plan.second_clock_name)
 
     async def _controls(self, fields: dict[str, Any], _: Message) -> None:
         try:

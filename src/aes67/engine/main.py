@@ -29,6 +29,8 @@ from aes67.engine.footprint import trim
 from aes67.engine.link import LinkServer
 from aes67.engine.network import NetworkKeeper
 from aes67.engine.reference_reader import Ptp4lPlace
+from aes67.engine.second_clock import Hooks as ClockHooks
+from aes67.engine.second_clock import SecondClock
 from aes67.engine.timekeeper import Timekeeper
 from aes67.net.heartbeat import Heartbeat
 from aes67.shm.layout import CLOCK
@@ -193,9 +195,17 @@ class _Parts:
             controls_changed=lambda: self._link.controls_changed(),
         )
         self._alsa = AlsaServer(engine, hooks)
-        self._link = LinkServer(engine, self._timekeeper, self._alsa)
+        self._second = SecondClock(
+            engine.clock_page.media,
+            engine.generation,
+            ClockHooks(
+                page=lambda: self._link.second_page_changed(),
+                told=lambda snapshot: self._link.second_clock_changed(snapshot),
+            ),
+        )
+        self._link = LinkServer(engine, self._timekeeper, self._alsa, self._second)
         self._keeper = NetworkKeeper(
-            engine, self._link.reapply, self._timekeeper.link_back, self._network_changed
+            engine, self._link.reapply, self._link_back, self._network_changed
         )
 
     def listen(self, directory: Path, group: str) -> None:
@@ -209,7 +219,12 @@ class _Parts:
         self._keeper.close()
         await self._link.close()
         await self._alsa.close()
+        await self._second.close()
         await self._timekeeper.close()
+
+    def _link_back(self, name: str) -> None:
+        self._timekeeper.link_back(name)
+        self._second.link_back(name)
 
     def _network_changed(self) -> None:
         self._link.network_changed(self._keeper.snapshot())

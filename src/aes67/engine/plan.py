@@ -16,6 +16,9 @@ MAX_MEMBERSHIPS = 512
 MAX_ALLOWED_MASTERS = 64
 ASYMMETRY_NS = 10_000_000
 LINK_DELAY_NS = 1_000_000_000
+SECOND_CLOCK_MODE = "ptp-slave"
+"""A network that keeps a time of its own is followed, never led."""
+SECOND_CLOCK_NAME_MOST = 16
 CARD_TIMESTAMPS = ("off", "auto", "on")
 _INTERFACE_NAME_BYTES = 15
 """IFNAMSIZ without its NUL."""
@@ -158,6 +161,8 @@ class Plan:
         device_channels: of the device, both directions.
         rate_follows_app: whether an application may ask for another rate.
         playback_delay_frames: told to applications as additional delay.
+        second_clock: of a network that keeps a time of its own, `ptp-slave` on an interface that
+            `clock` has no port on; None: there is none. second_clock_name: what it is called.
     """
 
     serial: int
@@ -169,6 +174,8 @@ class Plan:
     sockets: tuple[SocketSpec, ...]
     memberships: tuple[MembershipSpec, ...]
     clock: ClockSpec
+    second_clock: ClockSpec | None = None
+    second_clock_name: str = ""
 
     @staticmethod
     def from_json(obj: dict[str, Any]) -> Plan:
@@ -184,6 +191,8 @@ class Plan:
         follows = plan.get("rate_follows_app")
         if type(follows) is not bool:
             raise Refused("rate_follows_app", follows, "is true or false")
+        clock = ClockSpec.from_json(plan.get("clock"))
+        second, second_name = _second_clock(plan.get("second_clock"), clock)
         return Plan(
             serial=_integer("serial", plan.get("serial"), 1, 2**53),
             rate=rate,
@@ -202,8 +211,26 @@ class Plan:
             ),
             sockets=_sockets(plan.get("sockets")),
             memberships=_memberships(plan.get("memberships")),
-            clock=ClockSpec.from_json(plan.get("clock")),
+            clock=clock,
+            second_clock=second,
+            second_clock_name=second_name,
         )
+
+
+def _second_clock(value: object, clock: ClockSpec) -> tuple[ClockSpec | None, str]:
+    """The second clock domain and its name, if there is one."""
+    if value is None:
+        return None, ""
+    second = ClockSpec.from_json(value)
+    name = _text("second_clock.name", _object("second_clock", value).get("name"))
+    if not 0 < len(name) <= SECOND_CLOCK_NAME_MOST or not name.isprintable():
+        raise Refused("second_clock.name", name, f"is 1 to {SECOND_CLOCK_NAME_MOST} characters")
+    if second.mode != SECOND_CLOCK_MODE:
+        raise Refused("second_clock.mode", second.mode, f"is {SECOND_CLOCK_MODE}")
+    taken = {interface for interface, _ in clock.ports} or {clock.interface}
+    if taken & ({interface for interface, _ in second.ports} | {second.interface}):
+        raise Refused("second_clock.interface", second.interface, "has a port of the first clock")
+    return second, name
 
 
 def _sockets(value: object) -> tuple[SocketSpec, ...]:

@@ -39,6 +39,7 @@ class Timekeeper:
         on_snapshot: takes the snapshot at each change of state or grandmaster and once a second.
         stamping: SOF_TIMESTAMPING_ flags to ask the kernel for; fewer stand for a poorer kernel.
         ptp4l: how the ptp4l is asked that may discipline the clock of this machine.
+        name: for the log.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class Timekeeper:
         *,
         stamping: int = STAMPING,
         ptp4l: Ptp4lPlace | None = None,
+        name: str = "clock",
     ) -> None:
+        self._name = name
         self._publish = publish
         self._on_snapshot = on_snapshot
         self._stamping = stamping
@@ -87,7 +90,7 @@ class Timekeeper:
             self._start(wanted, spec)
             if self._watcher is None:
                 self._watcher = asyncio.get_running_loop().create_task(self._watch())
-        log.info("clock %s, domain %d", wanted.words, spec.domain)
+        log.info("%s %s, domain %d", self._name, wanted.words, spec.domain)
 
     def snapshot(self) -> dict[str, Any]:
         """The clock as everybody is shown it; see `ptp.snapshot`."""
@@ -202,7 +205,7 @@ class Timekeeper:
         seen = (clock.lock.state, clock.grandmaster)
         if seen != self._seen:
             self._seen = seen
-            log.info("clock %s: %s", seen[0].name.lower(), clock.lock.reason)
+            log.info("%s %s: %s", self._name, seen[0].name.lower(), clock.lock.reason)
             self._on_snapshot(self.snapshot())
 
     def link_back(self, name: str) -> None:
