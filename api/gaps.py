@@ -32,7 +32,7 @@ class Gaps:
         for place, count in enumerate(self.counts):
             total += count
             last = place == len(self.counts) - 1
-            limit = "+Inf" if last else repr(LEAST_SECONDS * 2**place)
+            limit = "+Inf" if last else repr(LEAST_SECONDS * (1 << place))
             found.append((limit, float(total)))
         return found
 
@@ -78,4 +78,4 @@ def _next(
 
 def _middle(place: int) -> float:
     """Of a class, in seconds: three quarters of its upper limit."""
-    return LEAST_SECONDS * 2**place * (0.75 if place else 0.5)
+    return LEAST_SECONDS * (1 << place) * (0.75 if place else 0.5)
