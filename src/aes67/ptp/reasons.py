@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aes67.clock.timebase import NS
+from aes67.clock.timebase import MS, NS, US, Line
+from aes67.ptp.bmca import PortState
 from aes67.ptp.foreign import ForeignMaster
 from aes67.ptp.port import Port
 from aes67.wire.ptp_header import dashed
@@ -88,6 +89,45 @@ def leading(ports: Sequence[Port], now_ns: int) -> str:
     names = ", ".join(dashed(m.identity.clock) for m in others[:3])
     domain = ports[0].config.domain
     return f"grandmaster on the local clock; {names} announces in domain {domain} too"
+
+
+def divided(
+    ports: Sequence[Port], grandmaster: bytes | None, ours: Line, now_ns: int
+) -> str:
+    """Which network insists on a grandmaster that is not ours; empty while none does.
+
+    By the rules of 1588 (9.3) a port that hears a worse master than the one we follow becomes its
+    master, a slave-only port keeps silent. One that goes on announcing all the same (it is master
+    only, or listens to nobody) keeps a time of its own, and one clock can have only one.
+    """
+    if grandmaster is None or not any(port.selected for port in ports):
+        return ""
+    for port in ports:
+        for master in port.table.masters.values() if port.selected is None else ():
+            announce = master.announce
+            if announce is None or announce.grandmaster == grandmaster:
+                continue
+            if not master.qualified(now_ns):
+                continue
+            estimator = master.estimator
+            apart = _apart(estimator.line.at(now_ns) - ours.at(now_ns)) if estimator.usable else ""
+            leads = port.state is PortState.MASTER
+            what = "goes on announcing beside our time" if leads else "is not followed"
+            return (
+                f"{port.config.interface or 'the other port'} has another grandmaster, "
+                f"{dashed(announce.grandmaster)}{apart}, which {what} (ptp_clocks can give that "
+                "network a clock of its own)"
+            )
+    return ""
+
+
+def _apart(ahead_ns: int) -> str:
+    """How far another time is from ours, in words that follow a name."""
+    size = abs(ahead_ns)
+    for unit, name in ((NS, "s"), (MS, "ms"), (US, "us")):
+        if size >= unit:
+            return f", {size / unit:.3g} {name} {'ahead of' if ahead_ns > 0 else 'behind'} ours"
+    return ", of the same time as ours"
 
 
 def doubt(port: Port, followed: ForeignMaster) -> str:

@@ -12,6 +12,7 @@ from aes67.ptp.heard import HeardMaster
 from aes67.ptp.ordinary_clock import OrdinaryClock
 from aes67.ptp.port import Port
 from aes67.ptp.rates import Rates
+from aes67.ptp.reasons import divided
 from aes67.wire.ptp_header import (
     ANNOUNCE,
     DELAY_RESP,
@@ -40,7 +41,7 @@ def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
         "mode": clock.mode.value,
         "interface": clock.interface,
         "state": clock.lock.state.name.lower(),
-        "reason": clock.lock.reason,
+        "reason": _reason(clock, now_ns),
         "state_seconds": round((now_ns - clock.lock.since_ns) / NS, 3),
         "seconds_in": {k: round(v, 3) for k, v in clock.lock.seconds_in(now_ns).items()},
         "state_changes": clock.lock.changes,
@@ -71,6 +72,12 @@ def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
             for heard in sorted(each.heard.masters.values(), key=lambda m: (m.domain, m.clock))
         ],
     }
+
+
+def _reason(clock: OrdinaryClock, now_ns: int) -> str:
+    """Of the state, and that a port's network keeps to a grandmaster of its own if one does."""
+    other = divided(clock.ports, clock.grandmaster, clock.media.line, now_ns)
+    return f"{clock.lock.reason}; {other}" if other else clock.lock.reason
 
 
 def _young(followed: ForeignMaster | None, now_ns: int) -> bool:
