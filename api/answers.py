@@ -11,7 +11,7 @@ from fastapi import Response
 from aes67.config.tree import to_text
 from aes67.errors import Refused
 from aes67.session.checks import NAME_RULE
-from aes67.session.node import NOT_IN_USE
+from aes67.session.view import NOT_IN_USE
 
 CORS = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",

@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from aes67.control.control import Control
 from aes67.services.streamer import Answer, StreamerGone
 from aes67.session.model import SINKS
-from aes67.session.node import NOT_IN_USE
+from aes67.session.view import NOT_IN_USE
 from aes67.streamer import protocol
 from aes67_api import schema
 from aes67_api.answers import CORS, INVALID_ID, error, json, number

@@ -10,7 +10,7 @@ from aes67.config.tree import TreeError, parse
 from aes67.errors import Refused
 from aes67.session.contract import read_sink, read_source, sink_object, source_object
 from aes67.session.model import SINKS, SOURCES
-from aes67.session.node import NOT_IN_USE
+from aes67.session.view import NOT_IN_USE
 from aes67_api import schema
 from aes67_api.answers import INVALID_ID, done, error, json, number, refused, text
 from aes67_api.deps import Body, ControlDep

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from aes67.config.tree import TreeError
 from aes67.errors import Refused
-from aes67.session.node import NOT_IN_USE
+from aes67.session.view import NOT_IN_USE
 
 
 class Problem(BaseModel):

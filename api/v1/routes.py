@@ -11,7 +11,7 @@ from aes67.config.reading import full_report, rows
 from aes67.config.tree import parse
 from aes67.errors import Refused
 from aes67.session.model import SINKS, SOURCES, Sink, Source
-from aes67.session.node import NOT_IN_USE
+from aes67.session.view import NOT_IN_USE
 from aes67_api.deps import Body, ControlDep
 from aes67_api.v1.models import SinkView, SourceView, Status
 from aes67_api.v1.problems import REFUSED_WRITES, RESPONSES, problem, said

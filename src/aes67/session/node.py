@@ -9,23 +9,21 @@ Pure in that it opens nothing: engine, store and lock are given, and time is a n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, Protocol
 
 from aes67.config.model import KEYS, Config
-from aes67.config.reading import Computed, file_text, merged
-from aes67.config.tree import to_text
-from aes67.errors import Refused
+from aes67.config.reading import file_text, merged
 from aes67.session.checks import (
     check_interfaces,
     check_reference_clock,
     check_sink_name,
     check_source_name,
 )
-from aes67.session.contract import automatic_address, status_object
-from aes67.session.describe import Circumstances, Clock, describe, describes
+from aes67.session.contract import automatic_address
+from aes67.session.describe import Clock, describes
 from aes67.session.events import (
     ClockChanged,
     ConfigChanged,
@@ -38,13 +36,10 @@ from aes67.session.events import (
 from aes67.session.in_force import Engine, InForce
 from aes67.session.model import Sink, Source
 from aes67.session.network import Network
-from aes67.session.plan import Plan, plan
-from aes67.session.renderings import Way
 from aes67.session.state import State
+from aes67.session.status import status_text, taken_over
 from aes67.session.stream import interpret
-from aes67.session.versions import Versions
-
-NOT_IN_USE = "stream not in use"
+from aes67.session.view import View
 
 
 class Store(Protocol):
@@ -57,7 +52,7 @@ class Store(Protocol):
         """Replace the status file."""
 
 
-class Node:
+class Node(View):
     """Configuration, sources and sinks in force, and the ways to change them."""
 
     def __init__(
@@ -70,81 +65,8 @@ class Node:
         start_s: int,
     ) -> None:
         """`start_s`: Unix time, where the session versions begin. `lock` serialises changes."""
-        self.clock = Clock()
-        self.warnings: dict[str, str] = {}
-        self.controls: Mapping[str, Any] | None = None
-        self.in_force = InForce(State(config, config.sample_rate, network), engine)
+        super().__init__(InForce(State(config, config.sample_rate, network), engine), start_s)
         self._store, self._lock = store, lock
-        self._versions = Versions(start_s)
-        self._listeners: list[Callable[[Event], None]] = []
-
-    # what is
-
-    @property
-    def state(self) -> State:
-        """Everything a plan depends on, as it is in force."""
-        return self.in_force.state
-
-    @property
-    def config(self) -> Config:
-        """The configuration in force."""
-        return self.state.config
-
-    @property
-    def sources(self) -> Mapping[int, Source]:
-        """Sources by id, ascending."""
-        return self.state.sources
-
-    @property
-    def sinks(self) -> Mapping[int, Sink]:
-        """Sinks by id, ascending."""
-        return self.state.sinks
-
-    @property
-    def plan(self) -> Plan:
-        """The plan of the state in force."""
-        return self.in_force.plan
-
-    @property
-    def computed(self) -> Computed:
-        """The read-only values of the configuration."""
-        return self.state.network.computed(self.config)
-
-    def source(self, number: int) -> Source:
-        """A source by id.
-
-        Raises:
-            Refused: there is none.
-        """
-        if number not in self.sources:
-            raise Refused("id", number, NOT_IN_USE)
-        return self.sources[number]
-
-    def sink(self, number: int) -> Sink:
-        """A sink by id.
-
-        Raises:
-            Refused: there is none.
-        """
-        if number not in self.sinks:
-            raise Refused("id", number, NOT_IN_USE)
-        return self.sinks[number]
-
-    def description(self, number: int, way: Way = "http") -> str:
-        """The session description of a source, in the form it has on this way.
-
-        Raises:
-            Refused: there is none.
-        """
-        source = self.source(number)
-        network = self.state.network
-        version = self._versions.version(number, network.address(self.config))
-        now = Circumstances(self.config, network, self.state.rate, self.clock.gmid, version)
-        return describe(source, now, getattr(source, f"sdp_{way}"))
-
-    def subscribe(self, listener: Callable[[Event], None]) -> None:
-        """Call `listener` after every change."""
-        self._listeners.append(listener)
 
     # changes of streams
 
@@ -215,29 +137,10 @@ class Node:
         self._tell(SinkRemoved(number))
 
     async def restore(self, sources: list[Source], sinks: list[Sink]) -> list[str]:
-        """Take over what the status file held, each entry by the rules of a request.
-
-        Sinks are not compared with the grandmaster: at start there is none yet. Returns a sentence
-        for each entry left out.
-        """
-        problems = []
+        """Take over what the status file held; a sentence for each entry left out."""
         async with self._lock:
-            state = self.state
-            for source in sources:
-                try:
-                    check_source_name(source, state.sources.values())
-                    changed = {**state.sources, source.id: source}
-                    state = _valid(replace(state, sources=dict(sorted(changed.items()))))
-                    self._versions.changed([source.id])
-                except Refused as refusal:
-                    problems.append(f"source {source.id} left out: {refusal}")
-            for sink in sinks:
-                try:
-                    check_sink_name(sink, state.sinks.values())
-                    wanted = {**state.sinks, sink.id: sink}
-                    state = _valid(replace(state, sinks=dict(sorted(wanted.items()))))
-                except Refused as refusal:
-                    problems.append(f"sink {sink.id} left out: {refusal}")
+            state, problems = taken_over(self.state, sources, sinks)
+            self._versions.changed(state.sources)
             await self.in_force.adopt(state)
         return problems
 
@@ -357,22 +260,9 @@ class Node:
         path = self.config.status_file
         if not path:
             return
-        kept = status_object(self.sources.values(), self.sinks.values(), self.config)
-        if self.controls is not None:
-            kept["controls"] = self.controls
         try:
-            await self._store.save_status(path, to_text(kept) + "\n")
+            await self._store.save_status(path, status_text(self.state, self.controls))
             self.warnings.pop("status_file", None)
         except OSError as error:
             reason = error.strerror or str(error)
             self.warnings["status_file"] = f"status file {path} could not be written: {reason}"
-
-    def _tell(self, *events: Event) -> None:
-        for event in events:
-            for listener in self._listeners:
-                listener(event)
-
-
-def _valid(state: State) -> State:
-    plan(state)
-    return state
