@@ -124,8 +124,26 @@ def test_another_address_is_another_announcer() -> None:
     air.announce(text(1), origin="10.0.0.2")
     air.until(2)
     assert [(each.origin, each.deletion) for _, each in air.sent] == [
-        (ME, False), (ME, True), ("10.0.0.2", False),
+        (ME, False), ("10.0.0.2", False), (ME, True),
     ]  # fmt: skip
+    air.announce(text(1), text(2), origin="10.0.0.2")
+    air.until(200)
+    assert sum(each.deletion for _, each in air.sent) == 3
+    assert {each.origin for _, each in air.sent if each.deletion} == {ME}
+
+
+def test_a_place_that_is_left_gets_deletions_and_the_others_hear_everything_again() -> None:
+    air = Air(Announcer(30, lambda: 0.0))
+    air.announce(text(1), text(2))
+    air.until(1)
+    gone = [sap.parse(each) for each in air.announcer.deletions()]
+    assert [(each.deletion, each.message_hash) for each in gone] == [
+        (True, each.message_hash) for _, each in air.sent
+    ]
+    air.sent.clear()
+    air.announcer.announce_again()
+    air.until(2)
+    assert [each.payload for _, each in air.sent] == [text(1).encode(), text(2).encode()]
 
 
 def test_64_sources_go_out_one_by_one_with_64_hashes() -> None:

@@ -113,6 +113,22 @@ def test_a_stranger_cannot_delete() -> None:
     assert browser.sources() == []
 
 
+STREAM = "c=IN IP4 239.1.2.3/15\nm=audio 5004 RTP/AVP 98\na=rtpmap:98 L24/48000/2\n"
+
+
+@pytest.mark.parametrize(
+    ("announced", "gone"),
+    [(STREAM, True), (STREAM.replace("239.1.2.3", "239.1.2.4"), False), ("", False)],
+)
+def test_a_node_that_has_moved_deletes_what_it_announced_before(announced: str, gone: bool) -> None:
+    """It announces the same stream now; whoever announces another one is a stranger."""
+    browser = Browser()
+    browser.receive(packet(text(more=STREAM), 5), PEER, 0)
+    browser.receive(packet(text(2, more=announced), 6, origin="10.1.2.77"), "10.1.2.77", S)
+    browser.receive(packet(text(), 5, deletion=True), "10.1.2.77", 2 * S)
+    assert len(browser.sources()) == (1 if gone else 2)
+
+
 @pytest.mark.parametrize("interval", [0, 1, 300, 65_535])
 def test_no_interval_of_ours_makes_a_source_vanish_early_or_never(interval: int) -> None:
     browser = Browser(interval)

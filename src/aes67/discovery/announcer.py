@@ -63,7 +63,11 @@ class Announcer:
         self._out: list[bytes] = []
 
     def announce(self, sessions: Mapping[int, str], origin: str, now_ns: int) -> None:
-        """Announce exactly these descriptions, by number, as coming from the address `origin`."""
+        """Announce exactly these descriptions, by number, as coming from the address `origin`.
+
+        What came from another address is deleted after the new is announced: a deletion then has
+        another sender than its session, and is believed of who announces the same stream.
+        """
         changed = [
             number
             for number, old in self._current.items()
@@ -75,8 +79,22 @@ class Announcer:
             if number not in self._current:
                 self._current[number] = self._announced(text, origin)
                 self._enqueue(number)
+        for moved in [each for each in self._withdrawn if each.what.origin != origin]:
+            if moved in self._queue:
+                self._queue.remove(moved)
+                self._queue.append(moved)
         if self._round_at is None and (self._current or self._withdrawn):
             self._round_at = now_ns + self._interval_ns()
+
+    def announce_again(self) -> None:
+        """Announce everything now as well: somebody may listen who did not before."""
+        for number in self._current:
+            self._enqueue(number)
+
+    def deletions(self) -> list[bytes]:
+        """One deletion of everything, for a place that is left; nothing changes elsewhere."""
+        what = [*self._current.values(), *(each.what for each in self._withdrawn)]
+        return [each.message(deletion=True) for each in what]
 
     def change_interval(self, interval_s: int, now_ns: int) -> None:
         """Take another interval from now on."""
@@ -108,11 +126,11 @@ class Announcer:
 
     def close(self) -> list[bytes]:
         """One deletion of everything, for the end."""
-        what = [*self._current.values(), *(each.what for each in self._withdrawn)]
+        deletions = self.deletions()
         self._current, self._withdrawn, self._round_at = {}, [], None
         self._queue.clear()
         self._out.clear()
-        return [each.message(deletion=True) for each in what]
+        return deletions
 
     def _withdraw(self, what: _Announced) -> None:
         entry = _Withdrawn(what)

@@ -191,10 +191,21 @@ class Browser:
             found.append(key)
         if len(found) != 1:
             return  # unknown, or it could be any of several: those that are over expire
-        if sender not in (self._entries[found[0]].sender, message.origin):
+        known = sender in (self._entries[found[0]].sender, message.origin)
+        if not known and not self._has_moved_to(found[0], sender):
             self.counters["foreign"] += 1
             return
         self._remove(found[0])
+
+    def _has_moved_to(self, key: Key, sender: str) -> bool:
+        """Whether `sender` announces the same stream: a node whose address has changed cannot send
+        its deletions from the old one."""
+        stream = _stream_lines(self._entries[key].source.sdp)
+        return bool(stream) and any(
+            each.sender == sender and _stream_lines(each.source.sdp) == stream
+            for other, each in self._entries.items()
+            if other != key and each.source.kind == "SAP"
+        )
 
     # mDNS
 
@@ -309,6 +320,12 @@ def _sap_key(message: sap.SapMessage, description: sdp.SessionDescription) -> Ke
     origin = description.origin.key if description.origin else ()
     name = (description.name,) if message.message_hash == 0 else ()
     return ("SAP", message.origin, str(message.message_hash), *origin, *name)
+
+
+def _stream_lines(text: str) -> list[str]:
+    """What a stream is on the wire, whoever sends it: destination, port, format."""
+    kinds = ("m=", "c=", "a=rtpmap:")
+    return [line.strip() for line in text.splitlines() if line.startswith(kinds)]
 
 
 def _named_by(payload: bytes) -> tuple[OriginKey, str | None]:

@@ -64,36 +64,43 @@ class SapService:
         self._settings: Settings | None = None
         self._sessions: dict[int, str] = {}
         self._announcer = Announcer(0, random.random)
-        self._senders: list[socket.socket] = []
+        self._senders: dict[str, socket.socket] = {}
         self._listeners: list[socket.socket] = []
         self._timer: asyncio.TimerHandle | None = None
         self._silent = False
+        self._has_moved = False
 
     def configure(self, settings: Settings) -> None:
-        """Use these settings; asked again with the same ones, try again what did not open."""
+        """Use these settings; asked again with the same ones, try again what did not open.
+
+        Another origin counts from the next `announce`, since descriptions name it.
+        """
         before = self._settings
         where = before is None or (before.interfaces, before.group, before.links) != (
             settings.interfaces, settings.group, settings.links,
         )  # fmt: skip
-        if where:  # announced anew, so that a new interface need not wait for the interval
-            self._end_announcements(silently=before is None or before.group == settings.group)
+        if before is not None and where:
+            self._leave(before, settings)
         self._settings = settings
         self._browser.period_s = settings.interval_s
         self._announcer.change_interval(settings.interval_s, time.monotonic_ns())
         if where or self.problem:
             self._open(settings)
-        if settings != before:
+        if before is not None and before.origin != settings.origin:
+            self._has_moved = True
+        elif settings != before:
             self._announce()
 
     def announce(self, sessions: Mapping[int, str]) -> None:
         """Announce exactly these descriptions from now on."""
-        if sessions != self._sessions:
-            self._sessions = dict(sessions)
+        if sessions != self._sessions or self._has_moved:
+            self._sessions, self._has_moved = dict(sessions), False
             self._announce()
 
     def close(self) -> None:
         """Take all announcements back and be silent."""
-        self._end_announcements()
+        for datagram in self._announcer.close():
+            self._send(datagram)
         self._close_sockets()
         if self._timer is not None:
             self._timer.cancel()
@@ -106,31 +113,43 @@ class SapService:
             self._announcer.announce(sessions, self._settings.origin or "0.0.0.0", now)
             self._run()
 
-    def _end_announcements(self, *, silently: bool = False) -> None:
-        for datagram in self._announcer.close():
-            if not silently:
+    def _leave(self, before: Settings, settings: Settings) -> None:
+        """Take back what is announced where it will not be any more, the rest is announced anew,
+        so that a new interface need not wait for the interval."""
+        if before.group != settings.group:
+            for datagram in self._announcer.close():
                 self._send(datagram)
+            return
+        left = {name for name, _ in before.interfaces} - {name for name, _ in settings.interfaces}
+        for datagram in self._announcer.deletions() if left else ():
+            self._send(datagram, left)
+        self._announcer.announce_again()
 
     def _run(self) -> None:
         """Do what is due and come back when something is."""
         now = time.monotonic_ns()
         self._announcer.heard_bytes = self._browser.announced_bytes
-        self._announcer.handle_timer(now)
+        if self._senders:  # else what is due is sent when there is a way out
+            self._announcer.handle_timer(now)
         for datagram in self._announcer.outgoing():
             self._send(datagram)
         self._browser.handle_timer(now)
         self._heard()
         if self._timer is not None:
             self._timer.cancel()
-        due = [self._announcer.next_deadline(), self._browser.next_deadline()]
+        due = [self._announcer.next_deadline() if self._senders else None]
+        due.append(self._browser.next_deadline())
         wait = min((at - now for at in due if at is not None), default=None)
         if wait is not None:
             seconds = min(max(wait / SECOND_NS, 0.0), LONGEST_SLEEP_S)
             self._timer = asyncio.get_running_loop().call_later(seconds, self._run)
 
-    def _send(self, datagram: bytes) -> None:
+    def _send(self, datagram: bytes, only: set[str] | None = None) -> None:
+        """Out of all interfaces, or those named."""
         assert self._settings is not None or not self._senders
-        for sender in self._senders:
+        for name, sender in self._senders.items():
+            if only is not None and name not in only:
+                continue
             try:
                 sender.sendto(datagram, (self._settings.group, sap.PORT))  # type: ignore[union-attr]
                 self._silent = False
@@ -150,7 +169,7 @@ class SapService:
             except OSError as error:
                 problems.append(f"no SAP on {name}: {error.strerror or error}")
                 continue
-            self._senders.append(ipv4)
+            self._senders[name] = ipv4
             self._listeners.append(ipv4)
             with contextlib.suppress(OSError):  # a machine without IPv6
                 self._listeners.append(open_ipv6(name, index))
@@ -163,7 +182,7 @@ class SapService:
         for listener in self._listeners:
             loop.remove_reader(listener.fileno())
             listener.close()
-        self._senders, self._listeners = [], []
+        self._senders, self._listeners = {}, []
 
     def _readable(self, listener: socket.socket) -> None:
         for _ in range(DATAGRAMS_PER_WAKE):
