@@ -62,7 +62,7 @@ class Process:
         return False
 
     def wait(self) -> None:
-        wait_until(lambda: self.answers() or self.child.poll() is not None, 30)
+        wait_until(lambda: self.answers() or self.child.poll() is not None)
         assert self.child.poll() is None, self.child.communicate()[1]
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
@@ -202,7 +202,7 @@ def test_a_wrong_option_is_1_with_the_usage(failing: Failing) -> None:
 def test_the_port_of_the_command_line_is_reported_and_saved(tmp_path: Path) -> None:
     port = free_port()
     with process(tmp_path, "-p", str(port)) as made:
-        wait_until(lambda: made.answers(port), 30)
+        wait_until(lambda: made.answers(port))
         assert httpx.get(f"{made.url(port)}/config").json()["http_port"] == port
         httpx.post(f"{made.url(port)}/config", json={"ptp_domain": 1})
     assert json.loads((tmp_path / "daemon.conf").read_text())["http_port"] == port

@@ -109,8 +109,8 @@ async def test_the_worker_comes_and_goes_with_the_setting(off: HttpNode) -> None
     streamer = off.control.streaming
     assert streamer.process_id is None
     await off.client.post("/api/config", json={"streamer_enabled": True})
-    await until(lambda: streamer.process_id is not None, 20)
+    await until(lambda: streamer.process_id is not None)
     assert await status(off, "0") == 1
     await off.client.post("/api/config", json={"streamer_enabled": False})
-    await until(lambda: streamer.process_id is None, 20)
+    await until(lambda: streamer.process_id is None)
     assert await status(off, "0") == 4

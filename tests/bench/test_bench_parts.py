@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from aes67.selftest import child
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from bench.clients import LEAD_FRAMES, Client
@@ -93,8 +95,7 @@ def test_the_judge_of_gaps_hears_the_c_loop() -> None:
             gaps = inside(ends.b, program("gaps"), ends.interface_b, "8", "1")
             done = subprocess.run(gaps, check=True, capture_output=True, text=True, timeout=30)
         finally:
-            sender.kill()
-            sender.wait()
+            child.kill(sender)
     found = json.loads(done.stdout)
     assert found["packets"] >= STREAMS  # the first second may be cut short
     assert found["lost"] == 0

@@ -12,6 +12,7 @@ import subprocess
 from contextlib import AbstractContextManager
 from types import TracebackType
 
+from aes67.selftest import child
 from aes67.selftest.place import prepare_loopback
 
 CLONE_NEWNET = 0x40000000
@@ -61,7 +62,7 @@ class Link(AbstractContextManager["Link"]):
             self._await_namespace()
             self.plug()
         except BaseException:
-            self._end_keeper()
+            child.kill(self._keeper)
             raise
         return self
 
@@ -96,17 +97,13 @@ class Link(AbstractContextManager["Link"]):
         if state == "up":
             ip("route", "replace", "224.0.0.0/4", "dev", self.near)
 
-    def _end_keeper(self) -> None:
-        self._keeper.kill()
-        self._keeper.wait()
-
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._end_keeper()
+        child.kill(self._keeper)
 
 
 def ip(*arguments: str, prefix: list[str] | None = None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from aes67.selftest import child
 from aes67.selftest.audio import Outcome, run_case, set_up
 from aes67.selftest.carry import Carried, Clients, carry, command
 from aes67.selftest.node import Node
@@ -27,7 +28,7 @@ PATIENT = Clients("aes67:GRACE=60000", 480, 1920)
 ENGINE, CONTROL = "aes67.engine.main", "aes67_api.main"
 
 
-def child(node: Node, module: str) -> int:
+def child_of(node: Node, module: str) -> int:
     """Process id of the daemon's child that runs `module`."""
     assert node.process is not None
     parent = node.process.pid
@@ -54,13 +55,13 @@ def test_kill_9_of_control_changes_no_sample(node: Node) -> None:
     set_up(node, STEREO, STEREO.relaxed_delay())
     for _ in range(3):
         before = node.status()["engine"]["counters"]["skipped_ticks"]
-        victim = child(node, CONTROL)
+        victim = child_of(node, CONTROL)
         carried = carry_while(node, lambda pid=victim: os.kill(pid, signal.SIGKILL), 2.0)
         node.wait("control again", lambda: node.status()["engine"]["connected"])
         if carried.ok or node.status()["engine"]["counters"]["skipped_ticks"] - before < 20:
             break
     assert carried.ok, (carried.verdict, carried.complaints)
-    assert child(node, CONTROL) != victim
+    assert child_of(node, CONTROL) != victim
     rows = node.status()
     assert [row["id"] for row in rows["sources"]] == [row["id"] for row in rows["sinks"]] == [0]
 
@@ -68,7 +69,7 @@ def test_kill_9_of_control_changes_no_sample(node: Node) -> None:
 def test_applications_run_through_an_engine_that_dies_and_comes_back(node: Node) -> None:
     """Silence for as long as it takes, then the signal goes on where it would have been."""
     set_up(node, STEREO, STEREO.relaxed_delay())
-    victim = child(node, ENGINE)
+    victim = child_of(node, ENGINE)
     carried = carry_while(node, lambda: os.kill(victim, signal.SIGKILL), 20.0, PATIENT)
     assert carried.complaints == ()
     verdict = carried.verdict
@@ -76,7 +77,7 @@ def test_applications_run_through_an_engine_that_dies_and_comes_back(node: Node)
     assert verdict.difference is not None
     assert 0 < verdict.differing_frames < 15 * 48000, verdict
     assert verdict.difference.got == 0, "what is missing is silence"
-    assert child(node, ENGINE) != victim
+    assert child_of(node, ENGINE) != victim
 
 
 def test_an_engine_that_stays_away_ends_applications_with_an_error(node: Node) -> None:
@@ -93,7 +94,7 @@ def test_an_engine_that_stays_away_ends_applications_with_an_error(node: Node) -
     )  # fmt: skip
     try:
         node.wait("both applications", lambda: len(node.status()["pcms"]) == 2)
-        os.kill(child(node, ENGINE), signal.SIGKILL)
+        os.kill(child_of(node, ENGINE), signal.SIGKILL)
         begun = time.monotonic()
         for program in (recorder, player):
             _, said = program.communicate(timeout=20)
@@ -102,15 +103,14 @@ def test_an_engine_that_stays_away_ends_applications_with_an_error(node: Node) -
         assert time.monotonic() - begun < 10
     finally:
         for program in (recorder, player):
-            program.kill()
-            program.wait()
+            child.kill(program)
     node.wait("the engine again", lambda: node.status()["engine"]["connected"])
     node.wait_locked()
 
 
 def test_an_engine_that_stands_still_for_a_moment_costs_that_moment(node: Node) -> None:
     set_up(node, STEREO, STEREO.relaxed_delay())
-    victim = child(node, ENGINE)
+    victim = child_of(node, ENGINE)
 
     def pause() -> None:
         os.kill(victim, signal.SIGSTOP)
@@ -121,7 +121,7 @@ def test_an_engine_that_stands_still_for_a_moment_costs_that_moment(node: Node) 
     verdict = carried.verdict
     assert verdict.frames >= 3 * 48000, verdict
     assert not verdict.ok
-    assert child(node, ENGINE) == victim
+    assert child_of(node, ENGINE) == victim
     outcome = undisturbed(
         lambda: run_case(node, STEREO, 1.0, CLIENTS, STEREO.relaxed_delay(), False)
     )
@@ -149,8 +149,7 @@ def test_an_application_that_dies_or_stands_still_disturbs_no_other(
             before = node.status()["engine"]["counters"]["skipped_ticks"]
             carried = carry_while(node, lambda: os.kill(victim.pid, number), 2.0, near)
         finally:
-            victim.kill()
-            victim.wait()
+            child.kill(victim)
         node.wait("nobody", lambda: not node.status()["pcms"])
         status = node.status()
         skipped = status["engine"]["counters"]["skipped_ticks"] - before
@@ -173,8 +172,7 @@ def test_two_players_on_one_channel_are_added_and_a_recorder_hears_both(node: No
             node.wait("the other player", lambda: len(node.status()["pcms"]) == 1)
             return run_case(node, STEREO, 1.0, CLIENTS, STEREO.relaxed_delay(), False)
         finally:
-            other.kill()
-            other.wait()
+            child.kill(other)
 
     outcome = undisturbed(attempt)
     assert outcome.ok, outcome.problems()
@@ -192,8 +190,7 @@ def test_sigterm_of_the_daemon_ends_it_with_0_while_audio_runs(node: Node) -> No
         assert node.stop() == 0
         assert player.wait(10) != 0
     finally:
-        player.kill()
-        player.communicate()
+        child.kill(player)
         node.start()
     node.wait_locked()
     node.wait_receiving(1)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from aes67.selftest import child
+
 PROGRAMS = {
     "selftest": ["aes67.selftest.audio", "--duration", "60"],
     "latency": ["aes67.selftest.latency", "--duration", "60"],
@@ -75,8 +77,7 @@ def test_nothing_is_left(program: str, number: signal.Signals, code: int, folder
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
     finally:
-        process.kill()
-        process.wait()
+        child.kill(process)
     assert process.returncode == code, said
     assert "Traceback" not in said
     assert list(folder.iterdir()) == []
@@ -91,6 +92,5 @@ def test_a_self_test_that_is_killed_takes_its_daemon_along(folder: Path) -> None
     try:
         until(lambda: bool(list(folder.glob("aes67-selftest-*/run/alsa.sock"))))
     finally:
-        process.kill()
-        process.wait()
+        child.kill(process)
     until(lambda: not processes_of(folder), 20)

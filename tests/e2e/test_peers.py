@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aes67.selftest import child
 from aes67.selftest.audio import run_case
 from aes67.selftest.carry import Clients, carry, command
 from aes67.selftest.compare import Comparator, Verdict
@@ -81,11 +82,9 @@ def record_while(node: Node, player: Sequence[str], recorded: Path, seconds: flo
             assert sender.poll() in (None, 0), f"{player[0]} ended with {sender.returncode}"
             time.sleep(0.05)
     finally:
-        recorder.kill()
-        recorder.wait()
+        child.kill(recorder)
         if sender is not None:
-            sender.kill()
-            sender.wait()
+            child.kill(sender)
     return recorded.read_bytes()
 
 
@@ -152,12 +151,7 @@ def play_into(node: Node, receiver: Sequence[str], recorded: Path) -> Verdict:
         )  # fmt: skip
         time.sleep(0.5)  # the receiver writes its last block
     finally:
-        program.terminate()
-        try:
-            program.wait(10)
-        except subprocess.TimeoutExpired:
-            program.kill()
-            program.wait()
+        child.stop(program)
     heard = recorded.read_bytes()
     heard = heard[: len(heard) // 6 * 6]
     return judge(big_endian(heard), signal)

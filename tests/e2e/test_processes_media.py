@@ -112,7 +112,7 @@ def processes(node: Node) -> dict[str, int]:
 
 def wait_for_new(node: Node, name: str, old: int) -> int:
     """Pid of the successor of a process."""
-    wait_until(lambda: processes(node).get(name, old) != old, 20)
+    wait_until(lambda: processes(node).get(name, old) != old)
     return processes(node)[name]
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from aes67.selftest import child
 from aes67.selftest.node import Node, Settings
 from e2e.places import Namespace
 from sim.waiting import wait_until
@@ -74,8 +75,7 @@ def playing(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
         wait_until(lambda: bool(node.status()["pcms"]))
         yield node
     finally:
-        player.kill()
-        player.wait()
+        child.kill(player)
 
 
 def heard(node: Node, path: str, seconds: float) -> bytes:
@@ -132,13 +132,13 @@ def info(node: Node, number: int = 0) -> dict[str, Any]:
 
 
 def test_a_player_by_the_contract_hears_it(playing: Node) -> None:
-    wait_until(lambda: info(playing)["status"] == 0, 30)
+    wait_until(lambda: info(playing)["status"] == 0)
     found = info(playing)
     place, files, content = found["start_file_id"], found["files_num"], b""
     assert (found["rate"], found["channels"], found["format"], files) == (48000, 2, "s16", 4)
     counts = []
     for _ in range(4):
-        wait_until(lambda place=place: info(playing)["current_file_id"] != place, 10)  # type: ignore[misc]
+        wait_until(lambda place=place: info(playing)["current_file_id"] != place)  # type: ignore[misc]
         answer = httpx.get(f"{playing.client.url}/api/streamer/stream/0/{place}")
         assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/aac")
         counts.append(int(answer.headers["x-file-count"]))
@@ -151,7 +151,7 @@ def test_a_player_by_the_contract_hears_it(playing: Node) -> None:
 
 
 def test_the_live_stream_of_the_contract(playing: Node) -> None:
-    wait_until(lambda: info(playing)["status"] == 0, 30)
+    wait_until(lambda: info(playing)["status"] == 0)
     samples = sound(heard(playing, "/api/streamer/stream/0", 2))
     assert samples.shape[1] > 3 * 48000  # what was recorded before, at once
     is_ours(samples)
@@ -180,8 +180,7 @@ def test_sixteen_listeners_and_the_interface_answers(playing: Node) -> None:
         assert [player.returncode for player in players] == [0] * len(players)
     finally:
         for player in players:
-            player.kill()
-            player.wait()
+            child.kill(player)
     assert slowest < 1.0
     assert playing.status()["sinks"][0]["counters"]["lost"] == lost
 
@@ -238,7 +237,7 @@ def processes(node: Node, name: str) -> list[int]:
 
 def test_another_engine_is_heard_on_by_the_same_listener(node: Node) -> None:
     """Nothing is played; what counts is that bytes go on coming over the engine's restart."""
-    wait_until(lambda: info(node)["status"] == 0, 30)
+    wait_until(lambda: info(node)["status"] == 0)
     with httpx.stream("GET", f"{node.client.url}/api/v1/sinks/0/listen.wav", timeout=30) as answer:
         chunks = answer.iter_bytes()
         next(chunks)
@@ -259,11 +258,11 @@ def test_another_engine_is_heard_on_by_the_same_listener(node: Node) -> None:
             if time.monotonic() > end:
                 break
         assert heard_bytes > 48000 * 6
-    wait_until(lambda: info(node)["status"] == 0, 30)
+    wait_until(lambda: info(node)["status"] == 0)
 
 
 def test_settings_take_effect_and_ends_are_told(node: Node) -> None:
-    wait_until(lambda: info(node)["status"] == 0, 30)
+    wait_until(lambda: info(node)["status"] == 0)
     with httpx.stream("GET", f"{node.client.url}/api/v1/sinks/0/listen.wav", timeout=30) as answer:
         chunks = answer.iter_bytes()
         next(chunks)
@@ -288,7 +287,7 @@ def test_an_unlocked_clock_stops_the_files_only(node: Node) -> None:
     node.client.patch("/api/v1/config", {"clock_mode": "ptp-slave", "ptp_domain": 99})
     try:
         node.wait("unlocking", lambda: node.status()["clock"]["state"] == "unlocked", 60)
-        wait_until(lambda: info(node)["status"] == 1, 30)
+        wait_until(lambda: info(node)["status"] == 1)
         refused = httpx.get(f"{node.client.url}/api/streamer/stream/0")
         assert refused.text == "failed to init streamer 0 : (daemon) not running, check PTP lock"
         assert len(heard(node, "/api/v1/sinks/0/listen.wav", 1)) > 24000 * 6

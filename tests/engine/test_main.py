@@ -18,6 +18,7 @@ import pytest
 from aes67.engine import main as main_module
 from aes67.engine.footprint import _code_of
 from aes67.engine.main import StartError, lock_directory, main
+from aes67.selftest import child
 from aes67.shm.layout import CLOCK
 from sim.stand_in_engine import StandInEngine
 from sim.waiting import until
@@ -168,8 +169,7 @@ def test_a_tick_that_dies_ends_the_process(directory: Path) -> None:
     try:
         _, err = process.communicate(timeout=100)
     finally:
-        process.kill()
-        process.wait()
+        child.kill(process)
     assert process.returncode == os.EX_SOFTWARE
     assert "IndexError: index 9 is out of bounds" in err
     assert "the tick has ended by itself" in err.splitlines()[-1]
@@ -196,8 +196,7 @@ def test_it_starts_serves_and_ends(directory: Path, number: signal.Signals) -> N
         process.send_signal(number)
         _, err = process.communicate(timeout=20)
     finally:
-        process.kill()
-        process.wait()
+        child.kill(process)
         os.close(read_end)
     assert process.returncode == 0
     assert "Traceback" not in err

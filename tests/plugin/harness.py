@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aes67.alsa import config
+from aes67.selftest import child
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -65,7 +66,7 @@ class Mock:
         """Start the engine (again)."""
         words = ["--socket", str(self.socket), *self.arguments]
         self.pidfd, self.control = self.nursery.fork(words)
-        self.control.settimeout(20)
+        self.control.settimeout(60)
         assert self.control.recv(64) == b'"ready"'
         return self
 
@@ -83,9 +84,8 @@ class Mock:
     def close(self) -> None:
         """The end of the test: no process is left, whatever happened."""
         self.kill()
-        for child in self.children:
-            child.kill()
-            child.communicate()
+        for each in self.children:
+            child.kill(each)
 
     def kill(self) -> None:
         """As a crash: SIGKILL, the socket's name stays behind."""
@@ -109,7 +109,7 @@ class Mock:
         self.control.send(json.dumps({"do": order} | arguments).encode())
         return json.loads(self.control.recv(1 << 20))
 
-    def wait_for(self, condition: Callable[[Any], bool], seconds: float = 10) -> Any:
+    def wait_for(self, condition: Callable[[Any], bool], seconds: float = 60) -> Any:
         """The first statistics that fulfil the condition."""
         deadline = time.monotonic() + seconds
         while not condition(stats := self.do("stats")):
@@ -123,12 +123,12 @@ class Mock:
         """An ALSA program with its output caught, C locale."""
         environment = self.environment | {"LC_ALL": "C"} | (extra or {})
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        child = subprocess.Popen(command, env=environment, **options)
-        self.children.append(child)
-        return child
+        started = subprocess.Popen(command, env=environment, **options)
+        self.children.append(started)
+        return started
 
     def run(
-        self, *command: str, timeout: float = 30, extra: dict[str, str] | None = None
+        self, *command: str, timeout: float = 60, extra: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """An ALSA program to its end; a hang is an error."""
         return subprocess.run(

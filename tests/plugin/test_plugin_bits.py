@@ -55,7 +55,7 @@ def record_while(mock: Mock, command: list[str], play: Callable[[], None]) -> by
     play()
     time.sleep(0.2)
     recorder.send_signal(signal.SIGINT)
-    recorder.communicate(timeout=10)
+    recorder.communicate(timeout=60)
     return path.read_bytes()
 
 
@@ -101,7 +101,7 @@ def test_two_players_on_channels_of_their_own(steady: Mock) -> None:
             for n in range(2)
         ]
         for player in players:
-            assert player.communicate(timeout=10) == (b"", b"")
+            assert player.communicate(timeout=60) == (b"", b"")
 
     recorded = record_while(steady, ["-D", "aes67hw:4", "-c", "4", *common], run)
     frames = np.frombuffer(recorded, "<i4").reshape(-1, 4)
@@ -118,7 +118,7 @@ def test_two_players_on_one_channel_are_summed(steady: Mock) -> None:
     def run() -> None:
         command = ["aplay", "-q", "-t", "raw", *common, str(path)]
         for player in [steady.popen(command), steady.popen(command)]:
-            assert player.communicate(timeout=10) == (b"", b"")
+            assert player.communicate(timeout=60) == (b"", b"")
 
     recorded = record_while(steady, common, run)
     assert set(np.frombuffer(recorded, "<i4").tolist()) <= {0, 1 << 28, 1 << 29}

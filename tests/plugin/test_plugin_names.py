@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from aes67.selftest import child
 from plugin.harness import HERE, Mock
 
 OPEN = ["-t", "raw", "-f", "S16_LE", "-r", "48000", "-c", "8", "/dev/null"]
@@ -47,8 +48,7 @@ def test_arguments_reach_the_engine(steady: Mock) -> None:
     assert (hello["application"], hello["pid"]) == ("aplay", process.pid)
     assert hello["device"] == "aes67hw:CHANNELS=8,FIRST=16,EXCLUSIVE=yes"
     assert stats["streams"][0]["first"] == 16
-    process.kill()
-    process.communicate()
+    child.kill(process)
     steady.wait_for(lambda stats: not stats["clients"])
 
 

@@ -83,7 +83,7 @@ def test_memory_over_a_restart(
         mock.start()
         mock.wait_for(lambda stats: any(MSG_SETUP in sent for sent in stats["messages"]))
     mock.do("event", kind=EVENT_RECONFIGURED)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert b" -19 " in out
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aes67.selftest import child
 from aes67.session.pcm_names import Named, listing, read_table, table
 from plugin.harness import Mock
 
@@ -44,8 +45,7 @@ def opened(mock: Mock, program: str, device: str, channels: int) -> dict[str, An
     stats = mock.wait_for(lambda stats: stats["hellos"] or process.poll() is not None)
     if not stats["hellos"]:
         raise AssertionError(process.communicate()[1].decode())
-    process.kill()
-    process.communicate()
+    child.kill(process)
     mock.wait_for(lambda stats: not stats["clients"])
     hello: dict[str, Any] = stats["hellos"][0]
     return hello

@@ -73,7 +73,7 @@ def test_alsaloop_between_two_names(steady: Mock) -> None:
     steady.wait_for(lambda stats: stats["streams"] and stats["streams"][0]["played"] > 9600)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize("frames", [256, 64])
@@ -94,7 +94,7 @@ def test_jackd(frames: int, steady: Mock) -> None:
         assert sorted(hello["direction"] for hello in hellos if not hello["is_control"]) == [0, 1]
     finally:
         process.terminate()
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert b"control open" not in err
     steady.wait_for(lambda stats: not stats["clients"])
 
@@ -139,4 +139,4 @@ def test_sound_between_different_programs(steady: Mock, folder: Path) -> None:
     sent = (folder / "in.raw").read_bytes()
     steady.wait_for(lambda _: sent in recorded.read_bytes())
     recorder.send_signal(signal.SIGINT)
-    recorder.communicate(timeout=10)
+    recorder.communicate(timeout=60)

@@ -67,11 +67,11 @@ async def test_we_find_what_avahi_publishes_and_survive_its_restart() -> None:
         with a.entered():
             await ours.configure(Settings(interface, "10.67.0.1", "Box", 8080, 8854), {})
             with peer.published("Desk 1.2", "_rtsp._tcp", 8854, SESSION):
-                await until(lambda: listed() == wanted, 10)
-            await until(lambda: listed() == [], 10)
+                await until(lambda: listed() == wanted)
+            await until(lambda: listed() == [])
             await asyncio.to_thread(peer.stop)
             await asyncio.to_thread(peer.start)
             with peer.published("Desk 1.2", "_rtsp._tcp", 8854, SESSION):
-                await until(lambda: listed() == wanted, 10)
+                await until(lambda: listed() == wanted)
             await ours.close()
         await server.close()

@@ -41,7 +41,7 @@ async def test_sources_are_found_described_and_lost_over_a_cable() -> None:
         with a.entered():
             await ann.configure(here, {0: "S 0", 1: "S.1", 2: long})
         with b.entered():
-            await until(lambda: len(names(far)) == 3, 10)
+            await until(lambda: len(names(far)) == 3)
         assert names(far) == ["Ann S 0", "Ann S\N{ONE DOT LEADER}1", f"Ann {long}"[:63]]
         assert {(each.sdp, each.address) for each in far.sources()} == {(TEXT, "10.67.0.1")}
         assert sorted(asked) == [f"/by-name/{name}" for name in names(far)]
@@ -62,7 +62,7 @@ async def test_a_node_on_lo_finds_itself(tmp_path: Path) -> None:
             await node.client.put("/api/source/0", json=SOURCE | {"name": "S"})
             await node.control.discovery.start()
             browser = node.control.discovery.browser
-            await until(lambda: {each.kind for each in browser.sources()} == {"SAP", "mDNS"}, 10)
+            await until(lambda: {each.kind for each in browser.sources()} == {"SAP", "mDNS"})
             answer = await node.client.get("/api/browse/sources/mdns")
             [found] = answer.json()["remote_sources"]
             text = (await node.client.get("/api/source/sdp/0")).text

@@ -95,7 +95,7 @@ async def test_we_find_what_ffmpeg_announces_and_hear_it_go() -> None:
             a, "ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", "sine=sample_rate=48000",
             "-ac", "2", "-c:a", "pcm_s24be", "-metadata", "title=Desk Mics", "-f", "sap", to,
         )  # fmt: skip
-        await until(lambda: len(found.sources()) == 1, 10)
+        await until(lambda: len(found.sources()) == 1)
         [source] = found.sources()
         assert (source.name, source.address) == ("Desk Mics", HERE)
         [stream] = audio_streams(source.description)
@@ -104,5 +104,5 @@ async def test_we_find_what_ffmpeg_announces_and_hear_it_go() -> None:
         [kind] = stream.formats
         assert (kind.encoding, kind.rate, kind.channels) == ("L24", 48000, 2)
         await writer.communicate(b"q")
-        await until(lambda: found.sources() == [], 10)
+        await until(lambda: found.sources() == [])
         listener.close()

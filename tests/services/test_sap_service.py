@@ -171,7 +171,7 @@ async def test_a_sink_follows_its_source_and_only_that_sink(alone: HttpNode) -> 
         assert (await alone.client.put(f"/api/sink/{number}", json=sink)).status_code == 200
     other = node.sink(1)
     await alone.client.put("/api/source/0", json=SOURCE | {"name": "S0", "address": "239.7.7.7"})
-    await until(lambda: "239.7.7.7" in node.sink(0).sdp, 2)
+    await until(lambda: "239.7.7.7" in node.sink(0).sdp)
     assert node.sink(0).sdp == node.description(0)
     assert node.sink(0).delay == 960
     assert node.sink(1) == other
@@ -183,4 +183,4 @@ async def test_a_sink_follows_its_source_and_only_that_sink(alone: HttpNode) -> 
     await until(lambda: any("239.8.8.8" in each.sdp for each in browser.sources()))
     assert "239.7.7.7" in node.sink(0).sdp
     await alone.client.post("/api/config", json={"auto_sinks_update": True})
-    await until(lambda: "239.8.8.8" in node.sink(0).sdp, 2)
+    await until(lambda: "239.8.8.8" in node.sink(0).sdp)

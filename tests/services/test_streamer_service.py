@@ -100,7 +100,7 @@ async def test_one_that_dies_is_started_again_and_knows_all(
     os.kill(before, signal.SIGKILL)
     async with asyncio.timeout(10):
         assert b"".join([chunk async for chunk in answer.chunks()])[:4] in (b"RIFF", b"")
-    await until(lambda: service.process_id not in (None, before), 30)
+    await until(lambda: service.process_id not in (None, before))
     assert await error(service, WAV) == ""
     assert service.problem == ""
     memory.close()
@@ -112,7 +112,7 @@ async def test_one_that_hangs_is_not_waited_for(
     monkeypatch.setattr(streamer, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(streamer, "END_SECONDS", 0.1)
     await service.configure(SETTINGS)
-    await until(lambda: service.process_id is not None, 30)
+    await until(lambda: service.process_id is not None)
     process = service.process_id
     assert process is not None
     os.kill(process, signal.SIGSTOP)
@@ -129,7 +129,7 @@ async def test_it_ends_with_control(service: StreamerService) -> None:
     assert process is not None
     assert link is not None
     link.close()  # as when control dies
-    await until(lambda: service.process_id != process, 10)
+    await until(lambda: service.process_id != process)
 
 
 async def test_no_descriptor_is_left(service: StreamerService) -> None:

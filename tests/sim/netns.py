@@ -6,10 +6,11 @@ import contextlib
 import ctypes
 import itertools
 import os
-import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from aes67.selftest import child
 
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -63,13 +64,7 @@ class Namespace:
 
     def stop(self, process: subprocess.Popen[str]) -> None:
         """End a process of `spawn` (each wrapper executes the next: the pid is the program's)."""
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(3)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        child.stop(process)
 
     def delete(self) -> None:
         for process in self.processes:

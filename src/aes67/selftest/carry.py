@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from aes67.selftest import child
 from aes67.selftest.compare import Comparator, Verdict
 from aes67.selftest.place import real_time_prefix, tied_prefix
 from aes67.selftest.plan import Case
@@ -178,8 +179,7 @@ def _end(name: str, process: subprocess.Popen[bytes]) -> str:
     try:
         _, said = process.communicate(timeout=5)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        child.kill(process)
         return f"{name} did not end and was killed"
     words = " / ".join(
         line for line in said.decode("utf-8", "replace").splitlines() if _matters(line)

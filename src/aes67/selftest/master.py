@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
+from aes67.selftest import child
 from aes67.selftest.node import SetupFailed
 from aes67.selftest.place import tied_prefix
 
@@ -87,12 +88,7 @@ class Master(AbstractContextManager["Master"]):
         trace: TracebackType | None,
     ) -> None:
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            child.stop(self._process)
         self._temporary.cleanup()
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -23,12 +22,13 @@ from typing import Any
 from aes67.alsa.config import private_environment
 from aes67.client import ApiError, Client, Unreachable
 from aes67.errors import Aes67Error
+from aes67.selftest import child
 from aes67.selftest.place import tied_prefix
 
 START_TIMEOUT_S = 300.0
 """The first start on a machine compiles, which takes a minute on a busy or small one."""
 
-STOP_TIMEOUT_S = 15.0
+STOP_TIMEOUT_S = 30.0
 
 
 class SetupFailed(Aes67Error):
@@ -155,16 +155,7 @@ class Node(AbstractContextManager["Node"]):
     def stop(self) -> int | None:
         """End the daemon as systemd would; its exit code, None when it had to be killed."""
         process, self.process = self.process, None
-        if process is None:
-            return None
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        try:
-            return process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            return None
+        return None if process is None else child.stop(process, patience_s=STOP_TIMEOUT_S)
 
     def __exit__(
         self,
