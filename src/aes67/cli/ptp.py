@@ -24,6 +24,7 @@ Commands = Any  # argparse's subparsers action is generic in a private type
 SPANS = ("1min", "1h", "24h")
 BARS = "▁▂▃▄▅▆▇█"
 SILENT_SECONDS = 10.0
+NS = 1_000_000_000
 PORT_KEYS = ("interface", "profile", "port_state", "rung", "trouble")
 MESSAGE_HEAD = ("message", "received", "per second", "lost", "sent")
 MASTER_HEAD = (
@@ -107,6 +108,10 @@ def screen(
         parts.append(table(MESSAGE_HEAD, messages))
     if masters := clock.get("masters"):
         parts.append(table(MASTER_HEAD, [master_row(each, clock) for each in masters]))
+    if second := clock.get("second"):
+        parts.append(facts(second_clock_facts(second, clock)))
+        if masters := second.get("masters"):
+            parts.append(table(MASTER_HEAD, [master_row(each, second) for each in masters]))
     return "\n\n".join(parts)
 
 
@@ -129,6 +134,31 @@ def clock_facts(clock: dict[str, Any]) -> list[tuple[str, object]]:
         ("rate", f"{clock['rate_ppm']:.3f} ppm" if measured else "unknown"),
         ("path delay", nanoseconds(clock.get("path_delay_ns"))),
     ]
+
+
+def second_clock_facts(
+    second: dict[str, Any], clock: dict[str, Any]
+) -> list[tuple[str, object]]:
+    """The clock of a network that keeps a time of its own, in words and figures."""
+    media = clock.get("name") or "media"
+    ahead, ppm = second.get("ahead_of_media_ns"), second.get("ahead_of_media_ppm")
+    known = ahead is not None and ppm is not None
+    return [
+        ("second clock", f"{second['name']} {clock_word(second)}"),
+        ("reason", second.get("reason")),
+        ("interface", second.get("interface")),
+        ("grandmaster", second.get("gmid") or "none"),
+        ("domain", second.get("domain")),
+        (f"ahead of {media}", f"{apart(ahead)}, {ppm:+.3f} ppm" if known else "unknown"),
+        ("uncertainty", f"{nanoseconds(second.get('uncertainty_ns'))} (3 sigma)"),
+        ("path delay", nanoseconds(second.get("path_delay_ns"))),
+        ("use", f"shown only: all that is sent and played runs on the clock {media}"),
+    ]
+
+
+def apart(ahead_ns: int) -> str:
+    """How far one clock is ahead of another; from a second on in seconds."""
+    return nanoseconds(ahead_ns) if abs(ahead_ns) < NS else f"{ahead_ns / NS:.6f} s"
 
 
 def _more_facts(clock: dict[str, Any]) -> list[tuple[str, object]]:
@@ -261,6 +291,10 @@ def clock_line(clock: dict[str, Any]) -> str:
         f"3 sigma {nanoseconds(clock.get('uncertainty_ns'))}  "
         f"delay {nanoseconds(clock.get('path_delay_ns'))}"
     )
+    if second := clock.get("second"):
+        ahead = second.get("ahead_of_media_ns")
+        far = "" if ahead is None else f" {apart(ahead)} ahead"
+        line += f"  {second['name']} {clock_word(second)}{far}"
     if clock_word(clock) == "locked":
         return line
     return f"{line}  {paint(str(clock.get('reason') or ''), '33')}".rstrip()

@@ -55,6 +55,10 @@ class Callbacks:
     disconnected: Callable[[], None] = lambda: None
     ptp: Callable[[dict[str, Any]], None] = lambda snapshot: None
     """The clock's snapshot, at each change and once a second."""
+    second_clock: Callable[[dict[str, Any] | None], None] = lambda snapshot: None
+    """The second clock's, the same; None once there is none any more."""
+    second_page: Callable[[int], None] = os.close
+    """Descriptor of the second clock's page, to be taken over; WireError if it is none."""
     network: Callable[[dict[str, Any]], None] = lambda network: None
     """Interfaces as the engine knows them, at each change and once a second."""
     pcms: Callable[[list[dict[str, Any]]], None] = lambda pcms: None
@@ -236,6 +240,7 @@ class EngineLink:
             "applied": self._applied,
             "refused": self._refused,
             "ptp": lambda fields: self._callbacks.ptp(fields),
+            "second_clock": lambda fields: self._callbacks.second_clock(fields["clock"]),
             "network": lambda fields: self._callbacks.network(fields),
             "pcms": lambda fields: self._callbacks.pcms(fields["pcms"]),
             "controls": self._controls_changed,
@@ -252,6 +257,8 @@ class EngineLink:
                 self._greeted(fields, message)
             elif kind == "bus":
                 self._new_bus(message)
+            elif kind == "second_page" and len(message.descriptors) == 1:
+                self._callbacks.second_page(message.descriptors[0])
             elif kind in handlers:
                 message.close()
                 handlers[kind](fields)

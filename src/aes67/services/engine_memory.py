@@ -106,28 +106,71 @@ class EngineMemory:
         mono_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         media = self._read_record("media_seq", _MEDIA_FIELDS)
         mono = self._read_record("mono_seq", _MONO_FIELDS)
-        since = mono_ns + mono["mono_raw_ns"] - mono["mono_ns"] - media["raw_ns"]
+        raw_ns = mono_ns + mono["mono_raw_ns"] - mono["mono_ns"]
         return {
             "generation": int(self._page[0]["generation"]),
             **media,
             **mono,
             "bus_done": int(self._page[0]["bus_done"]),
-            "media_now_ns": media["media_ns"]
-            + since
-            + (since * media["rate_q40"] >> RATE_FRACTION_BITS),
+            "media_now_ns": _time_at(media, raw_ns),
             "heartbeat_age_ns": mono_ns - mono["mono_ns"],
         }
 
     def _read_record(self, lock: str, fields: tuple[str, ...]) -> dict[str, int]:
-        """A seqlocked record; what was last whole when its writer died while writing."""
-        page = self._page[0]
-        for _ in range(SEQLOCK_TRIES):
-            before = int(page[lock])
-            values = {name: int(page[name]) for name in fields}
-            if before % 2 == 0 and int(page[lock]) == before:
-                self._stable[lock] = values
-                return values
-        return self._stable.get(lock, values)
+        return _read_locked(self._page[0], lock, fields, self._stable)
+
+
+class SecondPage:
+    """The read-only mapping of the second clock's page.
+
+    Args:
+        fd: its descriptor; taken over.
+
+    Raises:
+        WireError: it is no clock page of our version.
+        OSError: it cannot be mapped.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._region = attach(fd)
+        self._stable: dict[str, dict[str, int]] = {}
+        try:
+            _check(self._region, CLOCK.size)
+            self._page = self._region.view(CLOCK)
+            found = int(self._page[0]["magic"]), int(self._page[0]["major"])
+            if found != (CLOCK_MAGIC, VERSION_MAJOR):
+                raise WireError("is no clock page of this version")
+        except WireError:
+            self.close()
+            raise
+
+    def read(self) -> dict[str, int]:
+        """Its line, as `EngineMemory.read` has the media clock's, and `now_ns`: its time now."""
+        raw_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        line = _read_locked(self._page[0], "media_seq", _MEDIA_FIELDS, self._stable)
+        return line | {"now_ns": _time_at(line, raw_ns)}
+
+    def close(self) -> None:
+        """Give the descriptor back; the mapping goes with this object."""
+        self._region.close()
+
+
+def _time_at(line: dict[str, int], raw_ns: int) -> int:
+    since = raw_ns - line["raw_ns"]
+    return line["media_ns"] + since + (since * line["rate_q40"] >> RATE_FRACTION_BITS)
+
+
+def _read_locked(
+    page: Any, lock: str, fields: tuple[str, ...], stable: dict[str, dict[str, int]]
+) -> dict[str, int]:
+    """A seqlocked record; what was last whole when its writer died while writing."""
+    for _ in range(SEQLOCK_TRIES):
+        before = int(page[lock])
+        values = {name: int(page[name]) for name in fields}
+        if before % 2 == 0 and int(page[lock]) == before:
+            stable[lock] = values
+            return values
+    return stable.get(lock, values)
 
 
 def _check(region: Region, size: int) -> None:
