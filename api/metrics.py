@@ -167,8 +167,8 @@ def _streams(control: Control, snapshot: Mapping[str, Any]) -> Iterator[Family]:
 
 def _node(control: Control, snapshot: Mapping[str, Any]) -> Iterator[Family]:
     """The clock, the processes, the network, how many of what."""
-    clock, hello = control.clock_view(), control.link.hello
-    jitter, network = clock.get("jitter_ns") or {}, control.network_view()
+    clock, hello = control.views.clock(), control.link.hello
+    jitter, network = clock.get("jitter_ns") or {}, control.views.network()
     page = snapshot.get("clock", {})
     values: tuple[tuple[str, str, Any, float], ...] = (
         ("engine_up", "1: the engine is running", int(hello is not None), 1),
@@ -185,8 +185,8 @@ def _node(control: Control, snapshot: Mapping[str, Any]) -> Iterator[Family]:
         ("clock_delay_jitter_seconds", "of Delay_Req, the same", jitter.get("delay"), NS),
         ("sources", "configured", len(control.node.sources), 1),
         ("sinks", "configured", len(control.node.sinks), 1),
-        ("pcms", "applications that have the device open", len(control.pcms), 1),
-        ("warnings", "things to know, see /api/v1/status", len(control.warnings()), 1),
+        ("pcms", "applications that have the device open", len(control.told.pcms), 1),
+        ("warnings", "things to know, see /api/v1/status", len(control.views.warnings()), 1),
     )
     counted: tuple[tuple[str, str, Any], ...] = (
         ("clock_steps", "steps of the master's time", clock.get("steps")),
@@ -201,7 +201,7 @@ def _node(control: Control, snapshot: Mapping[str, Any]) -> Iterator[Family]:
         yield Family(f"aes67_{name}", "counter", text, (), _one(value, 1))
     receiving = tuple(
         ((str(view["id"]),), float(view["flags"]["receiving_rtp_packet"]))
-        for view in control.sink_views()
+        for view in control.views.sinks()
     )
     yield Family("aes67_sink_receiving", "gauge", "1: packets are coming", ("id",), receiving)
 

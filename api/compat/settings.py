@@ -81,4 +81,4 @@ async def set_ptp_config(control: ControlDep, body: Body) -> Response:
 @router.get("/ptp/status", responses=schema.answer(schema.PtpStatus))
 async def ptp_status(control: ControlDep) -> Response:
     """State of the clock, grandmaster, jitter in us."""
-    return text(to_line(control.ptp_status()) + "\n", "application/json")
+    return text(to_line(control.views.ptp_status()) + "\n", "application/json")

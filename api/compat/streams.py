@@ -153,6 +153,6 @@ async def sink_status(id: Digits, control: ControlDep) -> Response:
     try:
         if key >= SINKS:
             raise Refused("id", key, INVALID_ID)
-        return json(control.sink_status(key))
+        return json(control.views.sink_status(key))
     except Refused as refusal:
         return refused(f"failed to get sink {key} status", refusal)

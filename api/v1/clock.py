@@ -113,16 +113,16 @@ class Change(BaseModel):
 @router.get("/clock", response_model=Clock, response_model_exclude_unset=True)
 async def clock(control: ControlDep) -> dict[str, Any]:
     """The clock: state with its reason, figures, messages, every master heard."""
-    return control.clock_view()
+    return control.views.clock()
 
 
 @router.get("/clock/history", response_model=ClockHistory)
 async def history(control: ControlDep, span: AskedSpan = "1h") -> dict[str, Any]:
     """What the clock did: least, mean and greatest value of each bucket of a span."""
-    return control.clock_history(span)
+    return control.views.clock_history(span)
 
 
 @router.get("/clock/changes", response_model=list[Change])
 async def changes(control: ControlDep) -> list[dict[str, Any]]:
     """The newest changes of state or grandmaster with their reasons, newest first, at most 64."""
-    return control.clock_changes()
+    return control.views.clock_changes()

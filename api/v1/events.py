@@ -25,7 +25,7 @@ GOING_AWAY = 1001
 def watch_of(control: Control) -> Watch:
     """The one look at a control process that serves all its watchers."""
     watch = Watch(
-        lambda: control.status(own_version()),
+        lambda: control.views.status(own_version()),
         lambda: control.discovery.sources("all"),
         lambda: full_report(control.node.config, control.node.computed),
     )

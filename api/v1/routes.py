@@ -33,13 +33,13 @@ def own_version() -> str:
 @router.get("/status", response_model=Status)
 async def status(control: ControlDep) -> dict[str, Any]:
     """Everything at one moment: engine, clock, sources, sinks, applications."""
-    return control.status(own_version())
+    return control.views.status(own_version())
 
 
 @router.get("/ptp")
 async def ptp(control: ControlDep) -> dict[str, Any]:
     """The clock."""
-    return control.clock_view()
+    return control.views.clock()
 
 
 @router.get("/config")
@@ -82,20 +82,20 @@ async def patch_config(control: ControlDep, body: Body) -> Any:
 @router.get("/sources", response_model=list[SourceView])
 async def sources(control: ControlDep) -> list[dict[str, Any]]:
     """All sources with counters."""
-    return control.source_views()
+    return control.views.sources()
 
 
 @router.get("/sources/{id}", response_model=SourceView)
 async def source(id: SourceId, control: ControlDep) -> dict[str, Any]:
     """A source with its counters."""
-    return _one(control.source_views(), id)
+    return _one(control.views.sources(), id)
 
 
 @router.put("/sources/{id}", response_model=SourceView, responses=REFUSED_WRITES)
 async def put_source(id: SourceId, source: Source, control: ControlDep) -> dict[str, Any]:
     """Add or replace a source."""
     await control.node.put_source(source.model_copy(update={"id": id}))
-    return _one(control.source_views(), id)
+    return _one(control.views.sources(), id)
 
 
 @router.delete("/sources/{id}", status_code=204, responses=REFUSED_WRITES)
@@ -108,20 +108,20 @@ async def delete_source(id: SourceId, control: ControlDep) -> Response:
 @router.get("/sinks", response_model=list[SinkView])
 async def sinks(control: ControlDep) -> list[dict[str, Any]]:
     """All sinks with flags and counters."""
-    return control.sink_views()
+    return control.views.sinks()
 
 
 @router.get("/sinks/{id}", response_model=SinkView)
 async def sink(id: SinkId, control: ControlDep) -> dict[str, Any]:
     """A sink with its flags and counters."""
-    return _one(control.sink_views(), id)
+    return _one(control.views.sinks(), id)
 
 
 @router.put("/sinks/{id}", response_model=SinkView, responses=REFUSED_WRITES)
 async def put_sink(id: SinkId, sink: Sink, control: ControlDep) -> dict[str, Any]:
     """Add or replace a sink; with `use_sdp` false its description is fetched from `source` now."""
     await control.put_sink(sink.model_copy(update={"id": id}))
-    return _one(control.sink_views(), id)
+    return _one(control.views.sinks(), id)
 
 
 @router.delete("/sinks/{id}", status_code=204, responses=REFUSED_WRITES)

@@ -100,7 +100,7 @@ def test_durations_and_bars() -> None:
 async def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpNode]:
     """A control process that was told of a clock, as if its engine were there."""
     async with http_node(tmp_path) as made:
-        made.control.ptp = told()[-1]
+        made.control.told.ptp = told()[-1]
         monkeypatch.setattr(type(made.control.link), "connected", True)
         yield made
 

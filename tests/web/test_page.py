@@ -78,9 +78,9 @@ def tell(node: HttpNode, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyP
 
     now_ns = time.monotonic_ns()
     for i, snapshot in enumerate(told):
-        node.control.history.add(snapshot, now_ns - (len(told) - i) * NS)
-    node.control.ptp = told[-1]
-    node.control._ptp_ns = now_ns
+        node.control.told.history.add(snapshot, now_ns - (len(told) - i) * NS)
+    node.control.told.ptp = told[-1]
+    node.control.told.ptp_ns = now_ns
     monkeypatch.setattr(type(node.control.link), "connected", True)
 
 

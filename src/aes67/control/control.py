@@ -10,26 +10,24 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 from aes67.config.model import Config
 from aes67.control import fetch, files, logs
 from aes67.control.discovery import Discovery
-from aes67.control.flags import flags, leg_missing, minimum_time_ms
-from aes67.control.network_view import network_view, network_warnings
 from aes67.control.pcm_names import PcmNames
 from aes67.control.script import StatusScript
-from aes67.control.snapshot import contract_clock, contract_ptp, sink_view, source_view
+from aes67.control.snapshot import contract_clock
 from aes67.control.streaming import Streaming
+from aes67.control.told import Told
+from aes67.control.views import Views
 from aes67.errors import Refused
 from aes67.net.heartbeat import Heartbeat
 from aes67.net.interfaces import Interface as Found
 from aes67.net.interfaces import list_interfaces
 from aes67.net.link_watch import LinkWatch
-from aes67.net.udp_counters import read_udp_counters
-from aes67.ptp.history import History
 from aes67.services.engine_link import Callbacks, EngineLink, Hello
 from aes67.services.rtcp import RtcpService
 from aes67.session.describe import Clock
@@ -42,8 +40,6 @@ from aes67.session.store import FileStore
 log = logging.getLogger("aes67.control")
 
 RETRY_SECONDS = 2.0
-FLAG_WINDOW_S = 1.0
-NO_ENGINE = "the engine is not running"
 
 
 def network(found: tuple[Found, ...]) -> Network:
@@ -70,14 +66,7 @@ class Control:
         self, config: Config, config_path: Path, runtime_dir: Path, http_port: int | None = None
     ) -> None:
         """`http_port`: of the command line, which counts more than the file's."""
-        self.ptp: dict[str, Any] | None = None
-        """The engine's newest clock snapshot."""
-        self.history = History()
-        self._ptp_ns = 0
-        self.network: dict[str, Any] | None = None
-        """What the engine knows of the interfaces."""
-        self.pcms: list[dict[str, Any]] = []
-        self.controls: dict[str, Any] | None = None
+        self.told = Told()
         self.link = EngineLink(
             runtime_dir / "engine.sock",
             Callbacks(
@@ -104,8 +93,9 @@ class Control:
         """Idle until it is started."""
         self.discovery.follow_from(self._silent_sinks)
         self.rtcp = RtcpService(self.node, self.link.snapshot)
+        self.views = Views(self.node, self.link, self.told, self.rtcp)
         self.streaming = Streaming(
-            self.node, self.link, lambda: str(self.clock_view().get("state", ""))
+            self.node, self.link, lambda: str(self.views.clock().get("state", ""))
         )
         self._script = StatusScript()
         self._pcm_names = PcmNames(runtime_dir)
@@ -113,9 +103,6 @@ class Control:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch: LinkWatch | None = None
         self._retry: asyncio.Task[None] | None = None
-        self._udp = read_udp_counters()
-        self._read_at: dict[int, dict[str, int]] = {}
-        self._windows: dict[int, tuple[float, dict[str, int], dict[str, int]]] = {}
 
     async def start(self) -> None:
         """Take over the status file and begin to look for the engine."""
@@ -180,107 +167,7 @@ class Control:
             text = await fetch.fetch(sink.source)
             sink = sink.model_copy(update={"sdp": text, "use_sdp": True})
         await self.node.put_sink(sink)
-        self._read_at.pop(sink.id, None)
-
-    def sink_status(self, number: int) -> dict[str, Any]:
-        """The contract's status of a sink: flags latched since the last call, least time in ms.
-
-        Raises:
-            Refused: there is no such sink.
-        """
-        self.node.sink(number)
-        snapshot = self.link.snapshot() or {}
-        counters = snapshot.get("sinks", {}).get(number)
-        now_ns = snapshot.get("clock", {}).get("media_now_ns", 0)
-        legs, wanted = snapshot.get("legs", {}).get(number, []), self.node.plan.legs.get(number, ())
-        missing = leg_missing(legs, len(wanted), self.node.state.rate)
-        found = flags(counters, self._read_at.get(number), now_ns, missing)
-        if counters:
-            self._read_at[number] = counters
-        least = minimum_time_ms(counters, self.node.state.rate)
-        return {"sink_flags": found, "sink_min_time": least}
-
-    def ptp_status(self) -> dict[str, Any]:
-        """The contract's PTP status."""
-        return contract_ptp(self.node.clock, self.ptp)
-
-    def source_views(self) -> list[dict[str, Any]]:
-        """All sources with counters."""
-        counters = (self.link.snapshot() or {}).get("sources", {})
-        return [
-            source_view(self.node, key, counters.get(key))
-            | {"receivers": self.rtcp.source_view(counters.get(key, {}).get("ssrc", -1))}
-            for key in self.node.sources
-        ]
-
-    def sink_views(self) -> list[dict[str, Any]]:
-        """All sinks with counters; their flags look back one to two seconds and latch nothing."""
-        snapshot = self.link.snapshot() or {}
-        counters = snapshot.get("sinks", {})
-        now_ns = snapshot.get("clock", {}).get("media_now_ns", 0)
-        legs = snapshot.get("legs", {})
-        return [
-            sink_view(
-                self.node, key, counters.get(key), self._before(key, counters), now_ns,
-                legs.get(key, ()),
-            )
-            | {"sender": self.rtcp.sink_view(counters.get(key, {}).get("ssrc", -1))}
-            for key in self.node.sinks
-        ]  # fmt: skip
-
-    def clock_view(self) -> dict[str, Any]:
-        """The engine's clock snapshot; without an engine, only that there is none."""
-        if self.ptp is None or not self.link.connected:
-            return {"state": "unlocked", "reason": NO_ENGINE}
-        age_seconds = (time.monotonic_ns() - self._ptp_ns) / 1e9
-        return self.ptp | {"age_seconds": round(age_seconds, 3)}
-
-    def clock_history(self, span: str) -> dict[str, Any]:
-        """What the clock did in the last `span`, a key of `ptp.history.SPANS`."""
-        return self.history.read(span, time.monotonic_ns())
-
-    def clock_changes(self) -> list[dict[str, Any]]:
-        """Its newest changes of state or grandmaster with their reasons, newest first."""
-        return self.history.changes(time.monotonic_ns())
-
-    def network_view(self) -> dict[str, Any]:
-        """Interfaces in use, queriers heard, what the kernel dropped since the start."""
-        facts = self.network if self.link.connected else None
-        return network_view(self.node, facts, read_udp_counters().since(self._udp))
-
-    def status(self, version: str) -> dict[str, Any]:
-        """The whole snapshot."""
-        snapshot = self.link.snapshot() or {}
-        hello = self.link.hello
-        return {
-            "version": version,
-            "node_id": self.node.computed.node_id,
-            "engine": {
-                "connected": self.link.connected,
-                "realtime": bool(hello and hello.realtime),
-                "warnings": self.warnings(),
-                "generation": hello.generation if hello else 0,
-                "rate": self.node.state.rate,
-                "counters": snapshot.get("engine", {}),
-            },
-            "clock": self.clock_view() | {"page": snapshot.get("clock", {})},
-            "network": self.network_view(),
-            "sources": self.source_views(),
-            "sinks": self.sink_views(),
-            "pcms": self.pcms if self.link.connected else [],
-        }
-
-    def warnings(self) -> list[str]:
-        """What the user should know, in sentences."""
-        found = list(self.link.hello.warnings) if self.link.hello else ["the engine is not running"]
-        if not self.node.state.network.address(self.node.config):
-            found.append(f"{self.node.config.interfaces[0]} has no IPv4 address: nothing is sent")
-        if self.node.in_force.refusal is not None:
-            found.append(f"the engine refuses the table: {self.node.in_force.refusal}")
-        found += network_warnings(self.network_view())
-        if self.rtcp.problem:
-            found.append(self.rtcp.problem)
-        return found + list(self.node.warnings.values())
+        self.views.windows.forget(sink.id)
 
     # what the engine tells
 
@@ -289,16 +176,11 @@ class Control:
         self._spawn(self.node.engine_connected())
 
     def _disconnected(self) -> None:
-        self.pcms = []
+        self.told.pcms = []
         self._spawn(self._clock_changed(None))
 
     async def _clock_changed(self, snapshot: dict[str, Any] | None) -> None:
-        self.ptp = snapshot
-        self._ptp_ns = time.monotonic_ns()
-        if snapshot is not None:
-            self.history.add(snapshot, self._ptp_ns)
-        else:
-            self.history.engine_gone(NO_ENGINE, self._ptp_ns)
+        self.told.clock(snapshot, time.monotonic_ns())
         clock = contract_clock(snapshot)
         if snapshot is None and self.node.clock.status:
             clock = Clock("unlocked", self.node.clock.gmid)
@@ -306,14 +188,14 @@ class Control:
         self.streaming.look()
 
     def _network_told(self, facts: dict[str, Any]) -> None:
-        self.network = facts
+        self.told.network = facts
 
     def _pcms_changed(self, pcms: list[dict[str, Any]]) -> None:
-        self.pcms = pcms
+        self.told.pcms = pcms
 
     def _controls_changed(self, controls: dict[str, Any]) -> None:
-        if controls != self.controls:
-            self.controls = controls
+        if controls != self.told.controls:
+            self.told.controls = controls
             self._spawn(self.node.change_controls(controls))
 
     def _plan_refused(self, refused: Refused) -> None:
@@ -378,18 +260,6 @@ class Control:
             await asyncio.sleep(RETRY_SECONDS)
             if self.node.in_force.refusal is not None and self.link.connected:
                 await self.node.engine_connected()
-
-    def _before(self, number: int, counters: Mapping[int, dict[str, int]]) -> dict[str, int] | None:
-        """Counters of a sink one to two windows ago, so that every reader sees the same flags."""
-        now = counters.get(number)
-        if now is None:
-            self._windows.pop(number, None)
-            return None
-        at, older, newer = self._windows.get(number, (0.0, now, now))
-        if time.monotonic() - at > FLAG_WINDOW_S:
-            older, newer, at = newer, now, time.monotonic()
-        self._windows[number] = (at, older, newer)
-        return older
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -1,0 +1,124 @@
+"""What is shown of a running node: node, engine, counters and reports put together for a reader."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aes67.control.flag_windows import FlagWindows
+from aes67.control.flags import flags, leg_missing, minimum_time_ms
+from aes67.control.network_view import network_view, network_warnings
+from aes67.control.snapshot import contract_ptp, sink_view, source_view
+from aes67.control.told import NO_ENGINE, Told
+from aes67.net.udp_counters import read_udp_counters
+from aes67.services.engine_link import EngineLink
+from aes67.services.rtcp import RtcpService
+from aes67.session.node import Node
+
+
+class Views:
+    """Everything the API, the page, metrics and the contract's clients read; changes nothing."""
+
+    def __init__(self, node: Node, link: EngineLink, told: Told, rtcp: RtcpService) -> None:
+        self.windows = FlagWindows()
+        self._node, self._link, self._told, self._rtcp = node, link, told, rtcp
+        self._udp = read_udp_counters()
+
+    def sink_status(self, number: int) -> dict[str, Any]:
+        """The contract's status of a sink: flags latched since the last call, least time in ms.
+
+        Raises:
+            Refused: there is no such sink.
+        """
+        self._node.sink(number)
+        snapshot = self._link.snapshot() or {}
+        counters = snapshot.get("sinks", {}).get(number)
+        now_ns = snapshot.get("clock", {}).get("media_now_ns", 0)
+        legs = snapshot.get("legs", {}).get(number, [])
+        wanted = self._node.plan.legs.get(number, ())
+        missing = leg_missing(legs, len(wanted), self._node.state.rate)
+        found = flags(counters, self.windows.last_read(number, counters), now_ns, missing)
+        least = minimum_time_ms(counters, self._node.state.rate)
+        return {"sink_flags": found, "sink_min_time": least}
+
+    def ptp_status(self) -> dict[str, Any]:
+        """The contract's PTP status."""
+        return contract_ptp(self._node.clock, self._told.ptp)
+
+    def sources(self) -> list[dict[str, Any]]:
+        """All sources with counters."""
+        counters = (self._link.snapshot() or {}).get("sources", {})
+        return [
+            source_view(self._node, key, counters.get(key))
+            | {"receivers": self._rtcp.source_view(counters.get(key, {}).get("ssrc", -1))}
+            for key in self._node.sources
+        ]
+
+    def sinks(self) -> list[dict[str, Any]]:
+        """All sinks with counters; their flags look back one to two seconds and latch nothing."""
+        snapshot = self._link.snapshot() or {}
+        counters = snapshot.get("sinks", {})
+        now_ns = snapshot.get("clock", {}).get("media_now_ns", 0)
+        legs = snapshot.get("legs", {})
+        return [
+            sink_view(
+                self._node, key, counters.get(key), self.windows.recent(key, counters), now_ns,
+                legs.get(key, ()),
+            )
+            | {"sender": self._rtcp.sink_view(counters.get(key, {}).get("ssrc", -1))}
+            for key in self._node.sinks
+        ]  # fmt: skip
+
+    def clock(self) -> dict[str, Any]:
+        """The engine's clock snapshot; without an engine, only that there is none."""
+        if self._told.ptp is None or not self._link.connected:
+            return {"state": "unlocked", "reason": NO_ENGINE}
+        age_seconds = (time.monotonic_ns() - self._told.ptp_ns) / 1e9
+        return self._told.ptp | {"age_seconds": round(age_seconds, 3)}
+
+    def clock_history(self, span: str) -> dict[str, Any]:
+        """What the clock did in the last `span`, a key of `ptp.history.SPANS`."""
+        return self._told.history.read(span, time.monotonic_ns())
+
+    def clock_changes(self) -> list[dict[str, Any]]:
+        """Its newest changes of state or grandmaster with their reasons, newest first."""
+        return self._told.history.changes(time.monotonic_ns())
+
+    def network(self) -> dict[str, Any]:
+        """Interfaces in use, queriers heard, what the kernel dropped since the start."""
+        facts = self._told.network if self._link.connected else None
+        return network_view(self._node, facts, read_udp_counters().since(self._udp))
+
+    def status(self, version: str) -> dict[str, Any]:
+        """The whole snapshot."""
+        snapshot = self._link.snapshot() or {}
+        hello = self._link.hello
+        return {
+            "version": version,
+            "node_id": self._node.computed.node_id,
+            "engine": {
+                "connected": self._link.connected,
+                "realtime": bool(hello and hello.realtime),
+                "warnings": self.warnings(),
+                "generation": hello.generation if hello else 0,
+                "rate": self._node.state.rate,
+                "counters": snapshot.get("engine", {}),
+            },
+            "clock": self.clock() | {"page": snapshot.get("clock", {})},
+            "network": self.network(),
+            "sources": self.sources(),
+            "sinks": self.sinks(),
+            "pcms": self._told.pcms if self._link.connected else [],
+        }
+
+    def warnings(self) -> list[str]:
+        """What the user should know, in sentences."""
+        found = list(self._link.hello.warnings) if self._link.hello else [NO_ENGINE]
+        if not self._node.state.network.address(self._node.config):
+            found.append(f"{self._node.config.interfaces[0]} has no IPv4 address: nothing is sent")
+        if self._node.in_force.refusal is not None:
+            found.append(f"the engine refuses the table: {self._node.in_force.refusal}")
+        found += network_warnings(self.network())
+        if self._rtcp.problem:
+            found.append(self._rtcp.problem)
+        return found + list(self._node.warnings.values())
