@@ -28,12 +28,14 @@ class Engine(Protocol):
 
 
 class InForce:
-    """What holds now. `refusal` is why the engine does not run it, None when it does or is gone."""
+    """What holds now. `refusal` is why the engine does not run it, None when it does or is gone;
+    `silences` counts how often the engine has not answered in time."""
 
     def __init__(self, state: State, engine: Engine) -> None:
         self.state = state
         self.plan: Plan = plan(state)
         self.refusal: Refused | None = None
+        self.silences = 0
         self._engine = engine
         self._applied: Plan | None = None
 
@@ -72,12 +74,18 @@ class InForce:
         except ConnectionError:
             return
         except TimeoutError:
-            self.refusal = Refused("engine", "", "the engine does not answer")
+            self.silences += 1
+            self.refusal = silent()
             raise self.refusal from None
         except Refused:
             self._applied = before
             raise
         self._applied = new
+
+
+def silent() -> Refused:
+    """What a change is refused with when the engine is there and says nothing."""
+    return Refused("engine", "", "the engine does not answer")
 
 
 def _valid_plan(state: State) -> Plan | None:

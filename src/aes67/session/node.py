@@ -4,13 +4,17 @@ Every change goes the same way: new state, plan of it (which may refuse), engine
 and only then is the state ours, saved and told. A refused change has changed nothing. Without an
 engine a change is kept and applied when one comes.
 
+What the engine must agree to goes one by one, so that plans keep their order: each has its turn,
+and who waits for it does so until the engine is found silent, not once more for each before it.
+Nothing else waits: reading, the clock, volumes and the status file go on beside a silent engine.
+
 Pure in that it opens nothing: engine, store and lock are given, and time is a number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -33,7 +37,7 @@ from aes67.session.events import (
     SourceChanged,
     SourceRemoved,
 )
-from aes67.session.in_force import Engine, InForce
+from aes67.session.in_force import Engine, InForce, silent
 from aes67.session.model import Sink, Source
 from aes67.session.network import Network
 from aes67.session.state import State
@@ -43,7 +47,8 @@ from aes67.session.view import View
 
 
 class Store(Protocol):
-    """Where configuration and status are kept; both raise OSError."""
+    """Where configuration and status are kept, written in the order of the calls; both raise
+    OSError."""
 
     async def save_config(self, text: str) -> None:
         """Replace the configuration file."""
@@ -64,7 +69,8 @@ class Node(View):
         lock: AbstractAsyncContextManager[Any],
         start_s: int,
     ) -> None:
-        """`start_s`: Unix time, where the session versions begin. `lock` serialises changes."""
+        """`start_s`: Unix time, where the session versions begin. `lock` gives changes their turns,
+        first come, first served."""
         super().__init__(InForce(State(config, config.sample_rate, network), engine), start_s)
         self._store, self._lock = store, lock
 
@@ -76,13 +82,13 @@ class Node(View):
         Raises:
             Refused: nothing has changed.
         """
-        async with self._lock:
+        async with self._turn():
             source = automatic_address(source, self.config)
             check_source_name(source, self.sources.values())
             sources = dict(sorted({**self.sources, source.id: source}.items()))
             await self.in_force.enter(replace(self.state, sources=sources))
             self._versions.changed([source.id])
-            await self._save_status()
+            await self.save_status()
         self._tell(SourceChanged(source.id))
 
     async def delete_source(self, number: int) -> None:
@@ -91,12 +97,13 @@ class Node(View):
         Raises:
             Refused: there is none, or the engine refuses.
         """
-        async with self._lock:
-            description = self.description(number)
+        async with self._turn():
+            source = self.source(number)
             sources = {key: each for key, each in self.sources.items() if key != number}
             await self.in_force.enter(replace(self.state, sources=sources))
+            description = self._describe(source)
             self._versions.removed(number)
-            await self._save_status()
+            await self.save_status()
         self._tell(SourceRemoved(number, description))
 
     async def put_sink(self, sink: Sink) -> None:
@@ -105,7 +112,7 @@ class Node(View):
         Raises:
             Refused: nothing has changed.
         """
-        async with self._lock:
+        async with self._turn():
             await self._enter_sink(sink)
         self._tell(SinkChanged(sink.id))
 
@@ -115,7 +122,7 @@ class Node(View):
         Raises:
             Refused: nothing has changed.
         """
-        async with self._lock:
+        async with self._turn():
             sink = self.sinks.get(number)
             if sink is None or sink.sdp == sdp:
                 return False
@@ -129,11 +136,11 @@ class Node(View):
         Raises:
             Refused: there is none, or the engine refuses.
         """
-        async with self._lock:
+        async with self._turn():
             self.sink(number)
             sinks = {key: each for key, each in self.sinks.items() if key != number}
             await self.in_force.enter(replace(self.state, sinks=sinks))
-            await self._save_status()
+            await self.save_status()
         self._tell(SinkRemoved(number))
 
     async def restore(self, sources: list[Source], sinks: list[Sink]) -> list[str]:
@@ -154,7 +161,7 @@ class Node(View):
             Refused: a value out of range, or what follows from it cannot be done.
             OSError: the file could not be written; nothing has changed.
         """
-        async with self._lock:
+        async with self._turn():
             before = self.state
             await self._enter_config(merged(before.config, tree))
             try:
@@ -171,7 +178,7 @@ class Node(View):
         Raises:
             Refused: what follows from it cannot be done; nothing has changed.
         """
-        async with self._lock:
+        async with self._turn():
             before = self.state
             await self._enter_config(config)
             events = await self._config_changed(before)
@@ -193,7 +200,7 @@ class Node(View):
         Raises:
             Refused: nothing has changed.
         """
-        async with self._lock:
+        async with self._turn():
             before = self.state
             await self.in_force.enter(replace(before, rate=rate))
             events = self._redescribed(before)
@@ -201,19 +208,17 @@ class Node(View):
 
     async def change_clock(self, clock: Clock) -> None:
         """Take note of the clock's state; a new grandmaster is a new version of every source."""
-        async with self._lock:
-            before, self.clock = self.clock, clock
-            if clock != before:
-                self._tell(ClockChanged(clock.status, clock.gmid))
-            if clock.gmid != before.gmid:
-                self._tell(*self._all_changed())
+        before, self.clock = self.clock, clock
+        if clock != before:
+            self._tell(ClockChanged(clock.status, clock.gmid))
+        if clock.gmid != before.gmid:
+            self._tell(*self._all_changed())
 
     async def change_controls(self, controls: Mapping[str, Any]) -> None:
         """Keep volumes and switches of the device in the status file."""
-        async with self._lock:
-            if controls != self.controls:
-                self.controls = dict(controls)
-                await self._save_status()
+        if controls != self.controls:
+            self.controls = dict(controls)
+            await self.save_status()
 
     async def engine_connected(self) -> None:
         """Give a new engine the state in force; a refusal is kept and shown."""
@@ -221,18 +226,39 @@ class Node(View):
             await self.in_force.greet()
 
     async def save_status(self) -> None:
-        """Write the status file, as at the end."""
-        async with self._lock:
-            await self._save_status()
+        """Write the status file as things are; a warning says when it cannot be written."""
+        path = self.config.status_file
+        if not path:
+            return
+        try:
+            await self._store.save_status(path, status_text(self.state, self.controls))
+            self.warnings.pop("status_file", None)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            self.warnings["status_file"] = f"status file {path} could not be written: {reason}"
 
     # how
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """The turn of a change that may be refused.
+
+        Raises:
+            Refused: the engine was found silent while this change waited for its turn.
+        """
+        silences = self.in_force.silences
+        async with self._lock:
+            if self.in_force.silences != silences:
+                raise silent()
+            yield
+
     async def _enter_sink(self, sink: Sink) -> None:
         check_sink_name(sink, self.sinks.values())
-        check_reference_clock(sink, interpret(sink), self.config, self.clock.gmid)
+        stream = interpret(sink)
+        check_reference_clock(sink, stream, self.config, self.clock.gmid, self.other_clock)
         sinks = dict(sorted({**self.sinks, sink.id: sink}.items()))
         await self.in_force.enter(replace(self.state, sinks=sinks))
-        await self._save_status()
+        await self.save_status()
 
     async def _enter_config(self, config: Config) -> None:
         before = self.state
@@ -245,7 +271,7 @@ class Node(View):
         old, new = before.config, self.config
         changed = frozenset(key for key in KEYS if getattr(new, key) != getattr(old, key))
         if changed & {"status_file", "rtp_mcast_base"}:
-            await self._save_status()
+            await self.save_status()
         told: list[Event] = [ConfigChanged(changed)] if changed else []
         return told + self._redescribed(before)
 
@@ -255,14 +281,3 @@ class Node(View):
     def _all_changed(self) -> list[Event]:
         self._versions.changed(self.sources)
         return [SourceChanged(number) for number in self.sources]
-
-    async def _save_status(self) -> None:
-        path = self.config.status_file
-        if not path:
-            return
-        try:
-            await self._store.save_status(path, status_text(self.state, self.controls))
-            self.warnings.pop("status_file", None)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            self.warnings["status_file"] = f"status file {path} could not be written: {reason}"

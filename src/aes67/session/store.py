@@ -103,15 +103,19 @@ def _sync_directory(path: Path) -> None:
 
 
 class FileStore:
-    """The store of a node: files, written on another thread so that nothing waits for a disk."""
+    """The store of a node: files, written on another thread so that nothing waits for a disk, one
+    after another in the order of the calls."""
 
     def __init__(self, config_path: Path) -> None:
         self._config_path = config_path
+        self._lock = asyncio.Lock()
 
     async def save_config(self, text: str) -> None:
         """Replace the configuration file; raises OSError."""
-        await asyncio.to_thread(replace, self._config_path, text)
+        async with self._lock:
+            await asyncio.to_thread(replace, self._config_path, text)
 
     async def save_status(self, path: str, text: str) -> None:
         """Replace the status file; raises OSError."""
-        await asyncio.to_thread(replace, Path(path), text)
+        async with self._lock:
+            await asyncio.to_thread(replace, Path(path), text)

@@ -13,6 +13,7 @@ from aes67.session.events import Event
 from aes67.session.in_force import InForce
 from aes67.session.model import Sink, Source
 from aes67.session.plan import Plan
+from aes67.session.reference_clock import OtherClock
 from aes67.session.renderings import Way
 from aes67.session.state import State
 from aes67.session.versions import Versions
@@ -25,6 +26,8 @@ class View:
 
     def __init__(self, in_force: InForce, start_s: int) -> None:
         self.clock = Clock()
+        self.other_clock: OtherClock | None = None
+        """The second clock domain, while it has a grandmaster; whoever hears of it sets it."""
         self.warnings: dict[str, str] = {}
         self.controls: Mapping[str, Any] | None = None
         self.in_force = in_force
@@ -87,15 +90,17 @@ class View:
         Raises:
             Refused: there is none.
         """
-        source = self.source(number)
-        network = self.state.network
-        version = self._versions.version(number, network.address(self.config))
-        now = Circumstances(self.config, network, self.state.rate, self.clock.gmid, version)
-        return describe(source, now, getattr(source, f"sdp_{way}"))
+        return self._describe(self.source(number), way)
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` after every change."""
         self._listeners.append(listener)
+
+    def _describe(self, source: Source, way: Way = "http") -> str:
+        network = self.state.network
+        version = self._versions.version(source.id, network.address(self.config))
+        now = Circumstances(self.config, network, self.state.rate, self.clock.gmid, version)
+        return describe(source, now, getattr(source, f"sdp_{way}"))
 
     def _tell(self, *events: Event) -> None:
         for event in events:
