@@ -22,9 +22,22 @@ WEBSOCKET_BYTES = 4096
 """Longest message a websocket client may send: none of them says anything."""
 
 
+Device = tuple[str, int]
+"""Name and index of an interface."""
+
+
 def bind(address: str, port: int) -> socket.socket:
     """A listening socket for HTTP; raises PortBusy, which says why it cannot be had."""
     return tcp.listen(address, port, BACKLOG, "HTTP")
+
+
+def devices_of(names: tuple[str, ...]) -> tuple[Device, ...]:
+    """Those of these interfaces that there are, and `lo` before them; none for no names."""
+    found = []
+    for name in dict.fromkeys(("lo", *names)) if names else ():
+        with contextlib.suppress(OSError):
+            found.append((name, socket.if_nametoindex(name)))
+    return tuple(found)
 
 
 class _Server(uvicorn.Server):
@@ -44,21 +57,29 @@ class _Server(uvicorn.Server):
 
 
 class Listener:
-    """Serves an application on one port at a time."""
+    """Serves an application on one port at a time, on all interfaces or on some."""
 
     def __init__(self, app: ASGIApp, address: str) -> None:
         self._app, self._address = app, address
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
+        self._sockets: list[socket.socket] = []
+        self._devices: tuple[Device, ...] = ()
         self.port = 0
 
-    async def open(self, port: int) -> None:
+    async def open(self, port: int, interfaces: tuple[str, ...] = ()) -> None:
         """Serve on `port` (0: any free one), then let go of the port before.
+
+        Args:
+            interfaces: serve on these and `lo` only, as far as there are any; none: on all.
 
         Raises:
             PortBusy: it cannot be had; the port before is served on.
         """
-        sock = bind(self._address, port)
+        devices = devices_of(interfaces) if not self._address else ()
+        if self._server is not None and (port, devices) == (self.port, self._devices):
+            return
+        sockets = self._bound(port, devices)
         server = _Server(
             uvicorn.Config(
                 self._app,
@@ -74,13 +95,39 @@ class Listener:
                 limit_concurrency=1000,
             )
         )
-        task = asyncio.create_task(server.serve(sockets=[sock]))
+        self.port = sockets[0].getsockname()[1]  # a server that stops closes its own
+        task = asyncio.create_task(server.serve(sockets=sockets))
         serving = asyncio.create_task(server.serving.wait())
         await asyncio.wait({task, serving}, return_when=asyncio.FIRST_COMPLETED)
         serving.cancel()
         old = (self._server, self._task)
-        self._server, self._task, self.port = server, task, sock.getsockname()[1]
+        self._server, self._task = server, task
+        self._sockets, self._devices = sockets, devices
         await _stop(*old)
+
+    def missing(self, interfaces: tuple[str, ...]) -> str:
+        """Which of these it cannot be reached by, in a sentence; empty: none."""
+        there = {name for name, _ in self._devices}
+        gone = [name for name in interfaces if name not in there]
+        if not gone or self._address:
+            return ""
+        return f"HTTP: there is no interface {', '.join(gone)} (control_interfaces)"
+
+    def _bound(self, port: int, devices: tuple[Device, ...]) -> list[socket.socket]:
+        if not devices:
+            ours = [each for each in self._sockets if each.fileno() >= 0]
+            return [tcp.listen(self._address, port, BACKLOG, "HTTP", ours=ours)]
+        made: list[socket.socket] = []
+        try:
+            for name, _ in devices:
+                ours = [*made, *(each for each in self._sockets if each.fileno() >= 0)]
+                made.append(tcp.listen("", port, BACKLOG, "HTTP", device=name, ours=ours))
+                port = made[0].getsockname()[1]
+        except tcp.PortBusy:
+            for each in made:
+                each.close()
+            raise
+        return made
 
     async def close(self) -> None:
         """Stop serving."""

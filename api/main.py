@@ -59,15 +59,21 @@ async def _run(options: argparse.Namespace, config: Config) -> None:
     one_by_one = asyncio.Lock()
 
     def happened(event: Event) -> None:
-        if isinstance(event, ConfigChanged) and "http_port" in event.keys:
-            task = asyncio.create_task(_move(listener, control, one_by_one))
-            moves.add(task)
-            task.add_done_callback(moves.discard)
+        if isinstance(event, ConfigChanged) and event.keys & {"http_port", "control_interfaces"}:
+            move()
+
+    def move() -> None:
+        task = asyncio.create_task(_move(listener, control, one_by_one))
+        moves.add(task)
+        task.add_done_callback(moves.discard)
 
     await control.start()
     try:
-        await listener.open(config.http_port)
+        await listener.open(config.http_port, config.controlled_on)
+        _say_missing(listener, control)
         control.node.subscribe(happened)
+        control.discovery.also_at_network_changes = move
+        move()  # what changed in between
         await control.discovery.start()
         control.ready()
         log.info("serving on port %d", listener.port)
@@ -79,14 +85,27 @@ async def _run(options: argparse.Namespace, config: Config) -> None:
 
 
 async def _move(listener: Listener, control: Control, one_by_one: asyncio.Lock) -> None:
-    """Serve on the port the configuration names now; where that fails, go on where we are."""
+    """Serve on the port and the interfaces the configuration names now; where that fails, go on
+    where we are."""
     async with one_by_one:
         try:
-            await listener.open(control.node.config.http_port)
+            config = control.node.config
+            await listener.open(config.http_port, config.controlled_on)
             control.node.warnings.pop("http_port", None)
+            _say_missing(listener, control)
         except PortBusy as error:
             log.error("%s; still serving on port %d", error, listener.port)
             control.node.warnings["http_port"] = f"{error}; still serving on port {listener.port}"
+
+
+def _say_missing(listener: Listener, control: Control) -> None:
+    warnings = control.node.warnings
+    missing = listener.missing(control.node.config.controlled_on)
+    if missing and missing != warnings.get("control_interfaces"):
+        log.warning("%s", missing)
+    warnings.pop("control_interfaces", None)
+    if missing:
+        warnings["control_interfaces"] = missing
 
 
 class _Parser(argparse.ArgumentParser):

@@ -30,6 +30,9 @@ MULTICAST_RULE = "an IPv4 multicast address"
 BASE_RULE = "an IPv4 multicast address, 224.0.0.0 to 239.255.255.192"
 """The last source's id is added to it."""
 
+ROLE_INTERFACES = 8
+NAMES_RULE = f"names of up to {ROLE_INTERFACES} interfaces, separated by commas"
+
 EFFECTS = {
     "table": "the engine gets a new table; streams that did not change lose nothing",
     "clock": "the PTP port is set anew",
@@ -64,6 +67,14 @@ def _rate(rate: int) -> int:
     return rate
 
 
+def _names(text: str) -> str:
+    """Names of interfaces without blanks, each once."""
+    names = list(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
+    if len(names) > ROLE_INTERFACES or any(not re.fullmatch(r"[^\s/]{1,15}", name) for name in names):
+        raise ValueError(NAMES_RULE)
+    return ",".join(names)
+
+
 def _identities(text: str) -> str:
     """Clock identities as the standards write them, whatever separators they came with."""
     found = []
@@ -86,6 +97,7 @@ def _printable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_printable)]
+InterfaceNames = Annotated[str, AfterValidator(_names)]
 Identities = Annotated[str, AfterValidator(_identities)]
 ClockMode = Annotated[str, AfterValidator(mode)]
 ProfileNames = Annotated[str, AfterValidator(profile_names)]
@@ -184,6 +196,8 @@ class Config(BaseModel):
     device_channels: int = row(512, "table", "channels of the ALSA device in each direction", least=1, most=1024)
     rate_follows_app: bool = row(False, "table", "an application opening the device at another rate changes the rate of everything")
     rtcp_enabled: bool = row(False, "discovery", "send RTCP reports and take those of others, on the port after the media port")
+    discovery_interfaces: InterfaceNames = row("", "discovery", "interfaces to announce and browse on by SAP, mDNS and RTSP; empty: SAP on those of interface_name, mDNS and RTSP on the first of them", rule=NAMES_RULE)
+    control_interfaces: InterfaceNames = row("", "http", "interfaces the HTTP interface is reached by, besides lo; empty: all, or the address of --http_addr, which counts more", rule=NAMES_RULE)
     http_allowed_hosts: Text = row("", "api", "further names under which this machine is reached, separated by commas: writes under foreign names are refused", longest=1024)
     paths_by_api: bool = row(False, "api", "allow http_base_dir, status_file and ptp_status_script to be changed over HTTP; only the file can set it")
 
@@ -191,6 +205,21 @@ class Config(BaseModel):
     def interfaces(self) -> tuple[str, ...]:
         """The interface names, first the primary one."""
         return tuple(name for name in self.interface_name.replace(" ", "").split(",") if name)
+
+    @property
+    def announced_on(self) -> tuple[str, ...]:
+        """Interfaces for SAP: those for discovery, else all."""
+        return _split(self.discovery_interfaces) or tuple(dict.fromkeys(self.interfaces))
+
+    @property
+    def registered_on(self) -> tuple[str, ...]:
+        """Interfaces for mDNS and the RTSP server: those for discovery, else the first."""
+        return _split(self.discovery_interfaces) or self.interfaces[:1]
+
+    @property
+    def controlled_on(self) -> tuple[str, ...]:
+        """Interfaces for HTTP besides lo; empty: no matter which."""
+        return _split(self.control_interfaces)
 
     @property
     def sync_interval(self) -> int:
@@ -210,6 +239,10 @@ class Config(BaseModel):
         if self.ptp_priority1 is not None:
             return self.ptp_priority1
         return 127 if self.clock_mode == "gm" else 250
+
+
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(name for name in names.split(",") if name)
 
 
 KEYS = tuple(Config.model_fields)

@@ -39,8 +39,12 @@ class Discovery:
         self._node = node
         self._sap = SapService(self.browser, self._heard)
         self._follower = Follower(node, self.browser)
-        self._rtsp = RtspService(self._find)
-        self._mdns = mdns.MdnsService(self.browser, self._heard)
+        self._rtsp: dict[str, RtspService] = {}
+        """Servers by interface."""
+        self._mdns: dict[str, mdns.MdnsService] = {}
+        """The same."""
+        self.also_at_network_changes: Callable[[], None] = lambda: None
+        """Called when an address, a link or an interface is another one."""
         self._watches: list[asyncio.Task[None]] = []
         self._wakes: list[asyncio.Event] = []
         self._described: dict[int, str] = {}
@@ -53,8 +57,9 @@ class Discovery:
             PortBusy: another program has the RTSP port. Later that is only a warning.
         """
         await self._configure_rtsp()
-        if self._rtsp.problem:
-            raise PortBusy(self._rtsp.problem)
+        for server in self._rtsp.values():
+            if server.problem:
+                raise PortBusy(server.problem)
         self._node.subscribe(self._happened)
         # registering with mDNS takes seconds, so it has a task of its own
         for work in (self._configure, self._configure_mdns):
@@ -71,14 +76,17 @@ class Discovery:
             watch.cancel()
         await asyncio.wait(watches)
         await self._follower.close()
-        await self._mdns.close()
-        await self._rtsp.close()
+        for responder in self._mdns.values():
+            await responder.close()
+        for server in self._rtsp.values():
+            await server.close()
         self._sap.close()
 
     def network_changed(self) -> None:
         """Look at the network now: an address or a link is another one."""
         for wake in self._wakes:
             wake.set()
+        self.also_at_network_changes()
 
     def follow_from(self, silent: Callable[[], set[int]]) -> None:
         """`silent` says which sinks hear nothing: these follow their stream to another sender."""
@@ -117,24 +125,36 @@ class Discovery:
         await self._configure_rtsp()
 
     async def _configure_mdns(self) -> None:
-        node, settings = self._node, None
-        config = node.config
-        if config.mdns_enabled and config.interfaces:
+        node, config = self._node, self._node.config
+        wanted = config.registered_on if config.mdns_enabled else ()
+        for name in [each for each in self._mdns if each not in wanted]:
+            await self._mdns.pop(name).close()
+        names = {each.id: each.name for each in node.sources.values() if each.enabled}
+        for interface in wanted:
+            if interface not in self._mdns:
+                self._mdns[interface] = mdns.MdnsService(self.browser, self._heard)
             settings = mdns.Settings(
-                config.interfaces[0],
-                node.computed.ip_addr,
+                interface,
+                self._address(interface),
                 node.computed.node_id,
                 config.http_port,
                 config.rtsp_port,
             )
-        names = {each.id: each.name for each in node.sources.values() if each.enabled}
-        await self._mdns.configure(settings, names)
-        self._warn("mdns", self._mdns.problem)
+            await self._mdns[interface].configure(settings, names)
+        self._warn("mdns", "; ".join(filter(None, (each.problem for each in self._mdns.values()))))
+
+    def _address(self, interface: str) -> str:
+        """Our address there, empty without one."""
+        config, network = self._node.config, self._node.state.network
+        if interface == config.interfaces[0]:
+            return network.address(config)
+        found = network.find(interface)
+        return found.addresses[0] if found is not None and found.addresses else ""
 
     def _configure_sap(self) -> None:
         config, network = self._node.config, self._node.state.network
         interfaces, links = [], []
-        for name in dict.fromkeys(config.interfaces):
+        for name in config.announced_on:
             found = network.find(name)
             with contextlib.suppress(OSError):
                 if found is not None and found.addresses:
@@ -158,16 +178,22 @@ class Discovery:
 
     async def _configure_rtsp(self) -> None:
         config, network = self._node.config, self._node.state.network
-        address = network.address(config)
-        await self._rtsp.configure(address, config.rtsp_port)
-        self._warn("rtsp", self._rtsp.problem)
+        wanted = config.registered_on
+        for name in [each for each in self._rtsp if each not in wanted]:
+            await self._rtsp.pop(name).close()
+        for interface in wanted:
+            if interface not in self._rtsp:
+                self._rtsp[interface] = RtspService(self._find)
+            await self._rtsp[interface].configure(self._address(interface), config.rtsp_port)
+        self._warn("rtsp", "; ".join(filter(None, (each.problem for each in self._rtsp.values()))))
         node = self._node
         described = {number: node.description(number, "rtsp") for number in node.sources}
         for number, text in described.items():
             if self._described.get(number) != text:
                 name = f"{network.node_id(config)} {self._node.source(number).name}"
-                url = RtspUrl(address, config.rtsp_port, f"/by-name/{name}")
-                self._rtsp.changed(number, url.text, text)
+                for interface, server in self._rtsp.items():
+                    url = RtspUrl(self._address(interface), config.rtsp_port, f"/by-name/{name}")
+                    server.changed(number, url.text, text)
         self._described = described
 
     def _find(self, path: str) -> tuple[int, str] | None:

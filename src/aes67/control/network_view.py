@@ -39,8 +39,11 @@ def interface_roles(node: Node) -> dict[str, list[str]]:
         roles.setdefault(name, []).append("media" if number == 0 else "media, second leg")
     for port in message["clock"].get("ports", ()):
         roles.setdefault(port["interface"], []).append("ptp")
-    for name in dict.fromkeys(config.interfaces):
-        roles[name].append("discovery")
+    if second := message.get("second_clock"):
+        roles.setdefault(second["interface"], []).append(f"ptp, clock {second['name']}")
+    for role, names in (("discovery", config.announced_on), ("control", config.controlled_on)):
+        for name in names:
+            roles.setdefault(name, []).append(role)
     return roles
 
 

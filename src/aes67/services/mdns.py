@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,9 @@ RESOLVE_MS = 3000
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Between tries to describe a service that is registered but does not answer."""
 MAX_FOUND = 512
+GOODBYES = 3
+GOODBYE_SECONDS = 0.125
+"""As zeroconf says its own."""
 
 
 @dataclass(frozen=True)
@@ -73,26 +77,29 @@ class MdnsService:
         self._listener: AsyncServiceBrowser | None = None
         self._ours: dict[_Service, list[ServiceInfo]] = {}
         self._found: dict[str, asyncio.Task[None]] = {}
+        self._left: dict[_Service, list[ServiceInfo]] = {}
+        """What an address that has gone could not take back."""
 
     async def configure(self, settings: Settings | None, sources: Mapping[int, str]) -> None:
         """Be there with these sources, by id and name; None: do not be there.
 
         The same again tries again what did not work.
         """
-        if settings is None or not settings.address:
+        if settings is None:
             await self.close()
+            self._left.clear()
             return
+        wanted = _services(settings, sources)
         before = self._settings
         if before is None or (before.interface, before.address) != (
             settings.interface, settings.address,
         ):  # fmt: skip
+            self._left |= self._ours
             await self.close()
-            self._settings = settings
-            if not self._open(settings):
-                self._settings = None
+            if not settings.address or not self._open(settings):
                 return
+            await self._take_back({(each.instance, each.type) for each in wanted})
         self._settings = settings
-        wanted = _services(settings, sources)
         await self._withdraw([each for each in self._ours if each not in wanted])
         new = [each for each in wanted if each not in self._ours]
         results = await asyncio.gather(*(self._register(each, settings) for each in new))
@@ -100,7 +107,7 @@ class MdnsService:
 
     async def close(self) -> None:
         """Say goodbye and forget what was found."""
-        tasks = list(self._found.values())
+        found, tasks = list(self._found), list(self._found.values())
         self._found.clear()
         for task in tasks:
             task.cancel()
@@ -113,7 +120,8 @@ class MdnsService:
             await self._zeroconf.async_close()
         self._zeroconf = self._listener = self._settings = None
         self.problem = ""
-        self._browser.forget("mDNS")
+        for instance in found:
+            self._browser.lost(instance, DOMAIN)
         self._heard()
 
     def _open(self, settings: Settings) -> bool:
@@ -144,6 +152,21 @@ class MdnsService:
             del self._ours[service]
             return f"mDNS: another node has the name {service.instance!r}"
         return ""
+
+    async def _take_back(self, wanted: set[tuple[str, str]]) -> None:
+        """Say goodbye, from the address we have now, to what we were under another one.
+
+        The old address could not send it any more. What is registered again under its old name
+        replaces its records itself.
+        """
+        assert self._zeroconf is not None
+        left, self._left = self._left, {}
+        gone = [infos for each, infos in left.items() if (each.instance, each.type) not in wanted]
+        zeroconf = self._zeroconf.zeroconf
+        for _ in range(GOODBYES if gone else 0):
+            for info in itertools.chain(*gone):
+                zeroconf.async_send(zeroconf.generate_service_broadcast(info, 0))
+            await asyncio.sleep(GOODBYE_SECONDS)
 
     async def _withdraw(self, services: list[_Service]) -> None:
         if self._zeroconf is None:

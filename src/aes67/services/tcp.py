@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from aes67.errors import Aes67Error
@@ -21,7 +22,15 @@ class PortBusy(Aes67Error):
     """Somebody listens there, or we may not; the text says so."""
 
 
-def listen(address: str, port: int, backlog: int, what: str) -> socket.socket:
+def listen(
+    address: str,
+    port: int,
+    backlog: int,
+    what: str,
+    *,
+    device: str = "",
+    ours: Collection[socket.socket] = (),
+) -> socket.socket:
     """A listening, non-blocking socket with SO_REUSEADDR and SO_REUSEPORT.
 
     Both, because sockets the AES67 daemon left in TIME_WAIT carry only the second. Since the
@@ -33,6 +42,8 @@ def listen(address: str, port: int, backlog: int, what: str) -> socket.socket:
         port: 0 for any free one.
         backlog: connections the kernel keeps until they are accepted.
         what: the service, for the error's text.
+        device: the interface connections have to come in by; empty: any.
+        ours: sockets that may listen there already.
 
     Raises:
         PortBusy: why it cannot be had.
@@ -46,14 +57,17 @@ def listen(address: str, port: int, backlog: int, what: str) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         with _turn(port):
-            if port and _listened(host, port):
+            if device:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode() + b"\0")
+            if port and _listened(host, port, {os.fstat(each.fileno()).st_ino for each in ours}):
                 raise PortBusy(f"{what} port {port} is busy: another program listens there")
             sock.bind((host, port))
             sock.listen(backlog)
     except (OSError, OverflowError) as error:
         sock.close()
         reason = getattr(error, "strerror", None) or str(error)
-        raise PortBusy(f"{what}: cannot listen on {host}:{port}: {reason}") from None
+        where = f"{device} port {port}" if device else f"{host}:{port}"
+        raise PortBusy(f"{what}: cannot listen on {where}: {reason}") from None
     except PortBusy:
         sock.close()
         raise
@@ -75,15 +89,16 @@ def _turn(port: int) -> Iterator[None]:
         yield  # without the lock, too: whoever keeps it must not keep us from starting
 
 
-def _listened(host: str, port: int) -> bool:
-    """Whether a socket of this network namespace listens there or, in part, on all addresses."""
+def _listened(host: str, port: int, ours: set[int]) -> bool:
+    """Whether a socket of this network namespace, other than those of these inodes, listens there
+    or, in part, on all addresses."""
     wanted = ipaddress.ip_address(host)
     for name in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError):
             for line in Path(name).read_text().splitlines()[1:]:
                 fields = line.split()
                 address, _, number = fields[1].rpartition(":")
-                if fields[3] != LISTEN or int(number, 16) != port:
+                if fields[3] != LISTEN or int(number, 16) != port or int(fields[9]) in ours:
                     continue
                 found = _address(address)
                 if found == wanted or found.is_unspecified or wanted.is_unspecified:

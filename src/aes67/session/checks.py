@@ -135,11 +135,17 @@ def check_interfaces(config: Config, before: Config, network: Network) -> None:
     """Whether the interfaces a request names exist; those already configured may be missing.
 
     Raises:
-        Refused: on field `interface_name`.
+        Refused: on the field that names one that does not exist.
     """
-    if config.interfaces == before.interfaces:
-        return
-    for name in config.interfaces[:2]:
-        if network.find(name) is None:
-            there = ", ".join(each.name for each in network.interfaces)
-            raise Refused("interface_name", name, f"no such interface; there are {there}")
+    named = (
+        ("interface_name", config.interfaces[:2], before.interfaces),
+        ("discovery_interfaces", config.registered_on, before.registered_on + config.interfaces),
+        ("control_interfaces", config.controlled_on, before.controlled_on),
+    )
+    for field, names, known in named:
+        if field == "interface_name" and config.interfaces == before.interfaces:
+            continue
+        for name in names:
+            if network.find(name) is None and (field == "interface_name" or name not in known):
+                there = ", ".join(each.name for each in network.interfaces)
+                raise Refused(field, name, f"no such interface; there are {there}")
