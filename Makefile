@@ -7,7 +7,7 @@ CFLAGS_STRICT := -std=c11 -Wall -Wextra -Wshadow -Werror -O2 -fPIC
 CLANG_FORMAT := 14
 ARGS ?=
 
-.PHONY: help setup demo run test test-fast lint c-build warm bench bench-ptp validate header clean
+.PHONY: help setup demo run test test-fast lint c-build warm warm-checked prepared bench bench-ptp validate header clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,10 +39,17 @@ c-build: setup ## compile the plugin with every warning an error, gcc and clang
 warm: setup ## compile the engine's kernels once, so that nothing compiles later
 	@$(PYTHON) -m aes67.engine.warmup
 
-test: lint c-build warm ## everything: lint, C build, all tests
+# Checked and compiled side by side, on all processors; warm-checked is the tick with index checks.
+warm-checked: setup
+	@NUMBA_BOUNDSCHECK=1 $(PYTHON) -m aes67.engine.warmup
+
+prepared: setup
+	@$(MAKE) --no-print-directory --output-sync --jobs=$$(nproc) lint c-build warm warm-checked
+
+test: prepared ## everything: lint, C build, all tests
 	$(PYTEST) $(ARGS)
 
-test-fast: lint c-build warm ## everything but the end-to-end tests
+test-fast: prepared ## everything but the end-to-end tests
 	$(PYTEST) -m "not root" --ignore=tests/e2e $(ARGS)
 
 bench-ptp: setup warm ## the clock beside a real ptp4l: 15 minutes (ARGS=--quick: 3), a table of goals at the end
