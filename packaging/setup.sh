@@ -98,7 +98,7 @@ virtual_environment() {
         "$python" -m venv .venv || fail "$python cannot create .venv; its venv package is missing"
     fi
     say "setup: installing the project into .venv (the first time takes a few minutes)"
-    .venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --root-user-action=ignore \
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
         --editable '.[test]' </dev/null
     state >"$STAMP"
 }
