@@ -132,12 +132,13 @@ class Lab:
         domain: int = 0,
         more: str = "",
         network: tuple[float, float, int] = (0.0, 0.0, 0),
-        interfaces: tuple[str, ...] = (INTERFACE,),
+        stamps: Path | None = None,
     ) -> subprocess.Popen[bytes]:
         """A real ptp4l; with a `law` it lives on that clock, and with a `log` disciplines it.
 
         `more`: further lines of its settings. `network`: with a law, the share of its general
-        messages that are lost, the share of its timestamps that are late, by how many ns.
+        messages that are lost, the share of its timestamps that are late, by how many ns. `stamps`:
+        with a law, where its timestamps are written down in the machine's time.
         """
         number = next(self._numbers)
         settings = self.folder / f"ptp4l-{number}.cfg"
@@ -146,7 +147,7 @@ class Lab:
                 domain=domain, free=int(log is None), role="masterOnly" if master else "slaveOnly",
                 priority1=127, clock_class=248 if master else 255, announce=announce, sync=sync,
                 delay=delay, uds=self.folder / f"uds-{number}", more=more,
-                interface="]\n[".join(interfaces),
+                interface=INTERFACE,
             )
         )  # fmt: skip
         environment = {}
@@ -155,8 +156,9 @@ class Lab:
             environment = {"LD_PRELOAD": shim, **law.environment()}
             for name, value in zip(("LOSS", "SPIKE", "SPIKE_NS"), network, strict=True):
                 environment[f"VCLOCK_{name}"] = str(value)
-            if log is not None:
-                environment["VCLOCK_LOG"] = str(log)
+            for name, path in (("LOG", log), ("STAMPS", stamps)):
+                if path is not None:
+                    environment[f"VCLOCK_{name}"] = str(path)
         return self.start(space, ["ptp4l", "-f", str(settings), "-m"], environment)
 
     def ours(self, space: str, out: Path, *words: str) -> subprocess.Popen[bytes]:

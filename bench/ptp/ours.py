@@ -36,6 +36,8 @@ class Notes:
     def __init__(self) -> None:
         self.published: list[tuple[int, ...]] = []
         self.estimated: list[tuple[int, int, int]] = []
+        self.measured: list[tuple[int, int, int, int]] = []
+        """Direction, instant, the master's time then, when the estimator got it."""
         self.readings: list[tuple[int, int]] = []
         self.first_sync_ns = 0
         self.qualified_ns = 0
@@ -53,6 +55,9 @@ class Notes:
 
         def noted_add(estimator: Estimator, measurement: Measurement) -> bool:
             result = add(estimator, measurement)
+            self.measured.append(
+                (measurement.direction, measurement.raw_ns, measurement.master_ns, raw_now())
+            )
             if measurement.direction == SYNC and not self.first_sync_ns:
                 self.first_sync_ns = measurement.raw_ns
             if estimator.usable:
@@ -75,6 +80,7 @@ class Notes:
             path,
             published=np.array(self.published, dtype=np.int64).reshape(-1, 7),
             estimated=np.array(self.estimated, dtype=np.int64).reshape(-1, 3),
+            measured=np.array(self.measured, dtype=np.int64).reshape(-1, 4),
             readings=np.array(self.readings, dtype=np.int64).reshape(-1, 2),
             names=np.array(list(facts)), values=np.array(list(facts.values()), dtype=np.float64),
         )  # fmt: skip

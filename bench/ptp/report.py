@@ -35,12 +35,18 @@ GOALS: tuple[tuple[str, str, str, Callable[[Line], Any]], ...] = (
      lambda x: x["percent_of_a_core"]),
 )  # fmt: skip
 DUE = "(*) due: 0.5 s after the master qualifies or 2 s after its first Sync, whichever is later."
+PATHS = (
+    "(**) Half of what the median packet to the master truly took longer than the one from it: "
+    "an error that end-to-end measurements do not show."
+)
 COLUMNS = (
     ("load", "load"), ("rate", "rate"), ("ours, rms us", "ours_rms_us"),
     ("ptp4l, rms us", "ptp4l_rms_us"), ("ratio", "ratio"), ("ours, p99 us", "ours_p99_us"),
     ("ptp4l, p99 us", "ptp4l_p99_us"), ("ours < 10 us, s", "ours_to_10_us_s"),
     ("ptp4l < 10 us, s", "ptp4l_to_10_us_s"), ("ours < 1 us, s", "ours_to_1_us_s"),
     ("ptp4l < 1 us, s", "ptp4l_to_1_us_s"), ("ours locked, s", "ours_locked_s"),
+    ("ours, bias us", "ours_bias_us"), ("of our path (**)", "ours_path_bias_us"),
+    ("ptp4l, bias us", "ptp4l_bias_us"), ("of its path (**)", "ptp4l_path_bias_us"),
 )  # fmt: skip
 
 
@@ -82,6 +88,6 @@ def page(lines: list[Line], command: str) -> str:
     if contest is not None:
         head = tuple(title for title, _ in COLUMNS)
         body = [tuple(str(run[key]) for _, key in COLUMNS) for run in contest["runs"]]
-        parts += ["", "## Contests", "", *markdown([head, *body])]
+        parts += ["", "## Contests", "", *markdown([head, *body]), "", PATHS]
     parts += ["", "## How disturbed the machine was", "", *disturbances(lines)]
     return "\n".join(parts) + "\n"

@@ -18,6 +18,8 @@ GRID_NS = 20_000_000
 HOLD_S = 5.0
 """A limit counts as reached when it is kept for so long."""
 SETTLED_NS = 1_000_000
+PASSAGE_NS = 3_000_000
+"""A packet takes less than this from stamp to stamp."""
 ENOUGH_S = 10
 
 
@@ -66,6 +68,19 @@ def disciplined(law: Law, log: Path, real_ns: Times) -> Times:
     return found
 
 
+def passages(sender: Path, receiver: Path) -> Times:
+    """(departure, how long it took) of each packet, by the stamps two programs wrote down."""
+    left, came = _stamps(sender, "tx"), _stamps(receiver, "rx")
+    took = came - left[np.maximum(np.searchsorted(left, came) - 1, 0)]
+    which = (took > 0) & (took < PASSAGE_NS)
+    return np.column_stack((came - took, took))[which]
+
+
+def _stamps(path: Path, kind: str) -> Times:
+    rows = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
+    return np.sort(np.array([int(row[2]) for row in rows if row[0] == kind], dtype=np.int64))
+
+
 class Recording:
     """What `bench.ptp.ours` wrote: every published line, every estimate, and readings of clocks."""
 
@@ -73,6 +88,7 @@ class Recording:
         with np.load(path) as found:
             self.published: Times = found["published"]
             self.estimated: Times = found["estimated"]
+            self.measured: Times = found["measured"]
             self.readings: Times = found["readings"]
             names, values = found["names"].tolist(), found["values"].tolist()
             self.facts: dict[str, float] = dict(zip(names, values, strict=True))
@@ -87,8 +103,21 @@ class Recording:
 
     def real_at(self, raw_ns: int) -> int:
         """CLOCK_REALTIME at an instant of CLOCK_MONOTONIC_RAW."""
-        guess = np.array([raw_ns + int(self.readings[0, 1] - self.readings[0, 0])])
-        return int(guess[0] - (self.raw_at(guess)[0] - raw_ns))
+        return int(self.real_of(np.array([raw_ns], dtype=np.int64))[0])
+
+    def real_of(self, raw_ns: Times) -> Times:
+        """CLOCK_REALTIME at instants of CLOCK_MONOTONIC_RAW."""
+        guess = raw_ns + (self.readings[0, 1] - self.readings[0, 0])
+        found: Times = guess - (self.raw_at(guess) - raw_ns)
+        return found
+
+    def passages(self, law: Law) -> tuple[Times, Times]:
+        """(instant, how long it truly took) of each packet from the master, and to it."""
+        direction, raw, master = self.measured[:, 0], self.measured[:, 1], self.measured[:, 2]
+        real = self.real_of(raw)
+        took = direction * (master - law.at(real))
+        both = np.column_stack((real, took))
+        return both[direction < 0], both[direction > 0]
 
     def media(self, real_ns: Times) -> Times:
         """Published media time at instants: always the newest line published before."""

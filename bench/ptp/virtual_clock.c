@@ -12,6 +12,9 @@
  * the packet had been delayed, exponentially with VCLOCK_SPIKE_NS on average. To a slave that is the
  * same as the network doing it, and no load of this machine changes it.
  *
+ * VCLOCK_STAMPS names a file for a line "rx|tx fd t" of each stamp, t in the machine's time: what the
+ * packets really took, whatever the clocks believed.
+ *
  * Interposed: sendto, clock_gettime, clock_settime, clock_adjtime, adjtimex for CLOCK_REALTIME, and the
  * software timestamps in what recvmsg returns. For single-threaded programs.
  */
@@ -46,7 +49,7 @@ struct segment {
 };
 
 static struct {
-	int ready, log;
+	int ready, log, stamps;
 	int64_t zero, offset, step, step_at;
 	double ppm, sine, period, loss, spike, spike_ns;
 	struct segment kept[KEPT];
@@ -100,13 +103,14 @@ static void begin_segment(int64_t t, int64_t v, double rate)
 
 static void prepare(void)
 {
-	const char *log = getenv("VCLOCK_LOG");
+	const char *log = getenv("VCLOCK_LOG"), *stamps = getenv("VCLOCK_STAMPS");
 	int64_t now;
 
 	if (vc.ready)
 		return;
 	vc.ready = 1;
 	vc.log = log ? open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
+	vc.stamps = stamps ? open(stamps, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
 	vc.zero = whole("VCLOCK_ZERO_NS");
 	vc.offset = whole("VCLOCK_OFFSET_NS");
 	vc.step = whole("VCLOCK_STEP_NS");
@@ -243,14 +247,19 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 		return got;
 	for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		struct timespec stamp;
-		int64_t v;
+		int64_t t, v;
 
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPING)
 			continue;
 		memcpy(&stamp, CMSG_DATA(c), sizeof(stamp));
 		if (!stamp.tv_sec && !stamp.tv_nsec)
 			continue;
-		v = virtual_at(stamp.tv_sec * NS + stamp.tv_nsec);
+		prepare();
+		t = stamp.tv_sec * NS + stamp.tv_nsec;
+		if (vc.stamps >= 0)
+			dprintf(vc.stamps, "%s %d %lld\n", flags & MSG_ERRQUEUE ? "tx" : "rx", fd,
+				(long long)t);
+		v = virtual_at(t);
 		/* what leaves late was sent earlier, what comes late is received later */
 		v += (flags & MSG_ERRQUEUE ? -1 : 1) * late();
 		stamp.tv_sec = v / NS;

@@ -26,6 +26,7 @@ from bench.ptp.truth import (
     Recording,
     disciplined,
     grid,
+    passages,
     percentile,
     reached,
     rms,
@@ -86,6 +87,8 @@ def test_a_recording_gives_the_newest_line_before_each_instant(tmp_path: Path) -
             [[0, 1000, 0, 0, 9, 0, 0], [NS, 5 * NS, (1 << 40) // 1000, 2, 9, 1, 0]], dtype=np.int64
         ),
         estimated=np.array([[0, 0, 0]], dtype=np.int64),
+        # a Sync that took 7 ns and a Delay_Req that took 9
+        measured=np.array([[-1, 0, 100 * NS - 7, 1], [1, 0, 100 * NS + 9, 1]], dtype=np.int64),
         # REALTIME is 100 s ahead and gains 1 us in 10 s
         readings=np.array([[0, 100 * NS], [10 * NS, 110 * NS + 1000]], dtype=np.int64),
         names=np.array(["cpu_share"]), values=np.array([0.25]),
@@ -98,7 +101,15 @@ def test_a_recording_gives_the_newest_line_before_each_instant(tmp_path: Path) -
     assert found.states() == [0, 2]
     assert found.states(103 * NS) == []
     assert found.entered(2) == pytest.approx(101 * NS, abs=200)
+    assert [way.tolist() for way in found.passages(Law(0))] == [[[100 * NS, 7]], [[100 * NS, 9]]]
     assert found.facts == {"cpu_share": 0.25}
+
+
+def test_a_packet_took_from_the_last_departure_before_it_to_its_arrival(tmp_path: Path) -> None:
+    sender, receiver = tmp_path / "sender", tmp_path / "receiver"
+    sender.write_text("tx 12 1000\nrx 12 2000\ntx 12 500001000\ntx 12 900000000\n")
+    receiver.write_text("rx 12 900\nrx 12 21000\ntx 12 30000\nrx 12 500009000\nrx 12 800000000\n")
+    assert passages(sender, receiver).tolist() == [[1000, 20_000], [500_001_000, 8000]]
 
 
 CHILD = """
@@ -172,15 +183,15 @@ def test_we_follow_an_unmodified_ptp4l_that_drifts_and_steps() -> None:
         out = place.folder / "ours.npz"
         place.ours(here, out)
         place.wait_ready()
-        law = Law(time.time_ns(), 123 * NS, PPM, SINE_NS, SINE_S, 300_000, 18.0)
+        law = Law(time.time_ns(), 123 * NS, PPM, SINE_NS, SINE_S, 300_000, 13.0)
         place.ptp4l(master, master=True, law=law)
-        wait_until(law.zero_ns + 24 * NS)
+        wait_until(law.zero_ns + 19 * NS)
         place.collect()
         found = Recording(out)
     assert found.facts["kernel_stamps"] == 1.0
     # a loaded machine may stamp late; the bench has the real limits
-    before = grid(law.zero_ns + 14 * NS, law.zero_ns + 18 * NS)
-    after = grid(law.zero_ns + 22 * NS, law.zero_ns + 24 * NS)
+    before = grid(law.zero_ns + 10 * NS, law.zero_ns + 13 * NS)
+    after = grid(law.zero_ns + 17 * NS, law.zero_ns + 19 * NS)
     assert percentile(found.media(before) - law.at(before), 50) < 10_000
     assert percentile(found.estimate(after) - law.at(after), 50) < 10_000
     locked = found.entered(int(State.LOCKED))
@@ -208,7 +219,7 @@ def test_an_unmodified_ptp4l_disciplines_its_virtual_clock_by_us() -> None:
         found = Recording(out)
         counted = grid(began + 8 * NS, began + 12 * NS)
         error = disciplined(law, log, counted) - (found.media(counted) - 37 * NS)
-    assert percentile(error, 50) < 500_000, "of 456 s; the bench has the real limits"
+    assert percentile(error, 50) < 250_000, "of 456 s; the bench has the real limits"
 
 
 def _wait_steered(place: Lab, log: Path) -> None:
