@@ -1,6 +1,7 @@
 # Everything a user or a developer types. `make help` lists it.
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
+PROGRAM := $(PYTHON) -m aes67.cli.program
 PYTEST := .venv/bin/python -m pytest
 PLUGIN := alsa_plugin
 CFLAGS_STRICT := -std=c11 -Wall -Wextra -Wshadow -Werror -O2 -fPIC
@@ -16,10 +17,10 @@ setup: ## system packages and .venv (prints the command to type where it may not
 	@packaging/setup.sh
 
 demo: setup warm ## play, carry as AES67, record, compare every sample, measure: under a minute
-	@$(PYTHON) -m aes67.selftest.demo $(ARGS)
+	@$(PROGRAM) aes67.selftest.demo $(ARGS)
 
 run: setup warm ## a daemon on loopback as grandmaster with a source and a sink, until Ctrl-C
-	@$(PYTHON) -m aes67.selftest.run $(ARGS)
+	@$(PROGRAM) aes67.selftest.run $(ARGS)
 
 lint: setup ## ruff, mypy, clang-format, generated header
 	.venv/bin/ruff check
@@ -37,7 +38,7 @@ c-build: setup ## compile the plugin with every warning an error, gcc and clang
 	done; done; echo "plugin compiles cleanly with gcc and clang"
 
 warm: setup ## compile the engine's kernels once, so that nothing compiles later
-	@$(PYTHON) -m aes67.engine.warmup
+	@$(PROGRAM) aes67.engine.warmup
 
 # Checked and compiled side by side, on all processors; warm-checked is the tick with index checks.
 warm-checked: setup

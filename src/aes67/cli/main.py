@@ -149,7 +149,8 @@ def _run_module(name: str, arguments: Sequence[str]) -> int:
     """Become the program of a runner; this process ends here."""
     sys.stdout.flush()
     os.environ["AES67_PROGRAM"] = f"aes67 {name}"
-    os.execv(sys.executable, [sys.executable, "-m", RUNNERS[name][0], *arguments])
+    command = [sys.executable, "-m", "aes67.cli.program", RUNNERS[name][0]]
+    os.execv(sys.executable, [*command, *arguments])
 
 
 def _broken_pipe() -> int:

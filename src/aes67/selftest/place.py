@@ -44,7 +44,8 @@ def enter(module: str, arguments: Sequence[str]) -> str:
     if kind != "host" and shutil.which("ip") and _works(command):
         os.environ[MARK] = wanted
         sys.stdout.flush()
-        os.execvp(command[0], [*command, sys.executable, "-m", module, *arguments])
+        program = [sys.executable, "-m", "aes67.cli.program", module]
+        os.execvp(command[0], [*command, *program, *arguments])
     return HERE
 
 
