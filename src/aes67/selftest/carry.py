@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import selectors
 import subprocess
 import threading
@@ -22,6 +23,9 @@ PIPE_BYTES = 1 << 20
 LEAD_S = 0.2
 TAIL_S = 0.2
 SLACK_S = 10.0
+SAID_LINES = 10
+"""Of what a program complained about, so many kinds of lines are shown."""
+_FIGURES = re.compile(r"[\d.]+")
 
 
 @dataclass(frozen=True)
@@ -118,16 +122,17 @@ def _await_first_bytes(recorder: subprocess.Popen[bytes]) -> None:
 
 def _feed(player: subprocess.Popen[bytes], pieces: Iterable[bytes]) -> None:
     """Write the signal to the player; it ends (drains) at the end of the pipe."""
-    assert player.stdin is not None
+    pipe = player.stdin
+    assert pipe is not None
     try:
         for piece in pieces:
             view = memoryview(piece)
             while view:
-                view = view[player.stdin.write(view) :]
-    except (BrokenPipeError, OSError):
-        pass  # the player died; its own words are the complaint
+                view = view[pipe.write(view) :]
+    except (OSError, ValueError):
+        pass  # the player died, or was ended: its own words are the complaint
     finally:
-        player.stdin.close()
+        pipe.close()
 
 
 def _judge(
@@ -181,12 +186,28 @@ def _end(name: str, process: subprocess.Popen[bytes]) -> str:
     except subprocess.TimeoutExpired:
         child.kill(process)
         return f"{name} did not end and was killed"
-    words = " / ".join(
-        line for line in said.decode("utf-8", "replace").splitlines() if _matters(line)
-    )
-    if words:
+    if words := summary(said.decode("utf-8", "replace")):
         return f"{name}: {words}"
     return "" if process.returncode in expected else f"{name} ended with {process.returncode}"
+
+
+def summary(said: str) -> str:
+    """What a program said in one line: the first of each kind of line, and how many more came.
+
+    Lines are of one kind when they differ in figures only: a buffer that is too small is said by
+    each of thousands of underruns.
+    """
+    kinds: dict[str, tuple[str, int]] = {}
+    for line in filter(_matters, said.splitlines()):
+        kind = _FIGURES.sub("#", line)
+        first, count = kinds.get(kind, (line, 0))
+        kinds[kind] = first, count + 1
+    lines = [
+        first if count == 1 else f"{first} (and {count - 1} more)"
+        for first, count in kinds.values()
+    ]
+    more = len(lines) - SAID_LINES
+    return " / ".join([*lines[:SAID_LINES], *([f"{more} other lines"] if more > 0 else [])])
 
 
 def _matters(line: str) -> bool:
