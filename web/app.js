@@ -1,129 +1,110 @@
-// Shows /api/v1/status once a second. It formats and never computes state: every verdict, flag and
-// reason comes from the service in words.
+// The page: what the service says, live, in three views. It formats and never computes state: every
+// verdict, flag and reason comes from the service in words.
 
-import { count, counted } from "/format.js";
-import { showListen } from "/listen.js";
-import { LAMP as CLOCK_LAMP, showClock } from "/clock.js";
+import { render } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Clock, LAMP } from "/clock.js";
+import { counted, duration, moment } from "/format.js";
+import { Listening, Player } from "/listen.js";
+import { Live } from "/live.js";
+import { Lamp, html } from "/parts.js";
+import { RemoteSources } from "/remote.js";
+import { Sinks, Sources, sinkState, sourceState } from "/streams.js";
+import { Applications, Network, Settings } from "/system.js";
 
-const PERIOD_MS = 1000;
-const PATIENCE_MS = 5000;
-const $ = (id) => document.getElementById(id);
+const VIEWS = [["streams", "Streams"], ["clock", "Clock"], ["system", "System"]];
+// The paths of the AES67 daemon's page, so that bookmarks go where they went.
+const PATHS = { "/PTP": "clock", "/Config": "system" };
 
-function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children.filter((child) => child !== undefined && child !== null));
-  return node;
+const chosen = () => VIEWS.find(([key]) => `#${key}` === location.hash)?.[0];
+
+function verdictOf({ status, link }) {
+  if (link.kind === "lost") return ["bad", status ? "connection lost" : "no answer from the service"];
+  if (!status) return ["wait", "connecting …"];
+  if (!status.engine.connected) return ["bad", "engine not running"];
+  return [LAMP[status.clock.state] ?? "wait", `clock ${status.clock.state ?? "unknown"}`];
 }
 
-const lamp = (kind) => element("span", { class: `lamp ${kind}`, "aria-hidden": "true" });
+const LINKS = { live: ["good", "live"], polling: ["wait", "asking every second"], lost: ["bad", "connection lost"], connecting: ["wait", "connecting"] };
+const POLLING = "websockets do not get through, perhaps a proxy stops them; the page asks once a second instead";
 
-function decibels(peak) {
-  return peak > 0 ? 20 * Math.log10(peak / 0x7fffff) : -Infinity;
+function Header({ live, view }) {
+  const { status, link } = live;
+  const [kind, text] = verdictOf(live);
+  const [lamp, word] = LINKS[link.kind];
+  const name = status?.node_id ?? "";
+  useEffect(() => { document.title = [text, name, "aes67"].filter(Boolean).join(" · "); }, [text, name]);
+  return html`<header><div class="bar"><h1>aes67 <small>${name}</small></h1>
+      <nav aria-label="Views">${VIEWS.map(([key, title]) => html`<a key=${key} href=${`#${key}`} aria-current=${view === key ? "page" : undefined}>${title}</a>`)}</nav>
+      <p id="verdict" role="status"><${Lamp} kind=${kind} /><span>${text}</span></p>
+      <p id="link" class=${link.kind} title=${link.kind === "polling" ? POLLING : ""}><${Lamp} kind=${lamp} />${word}</p></div>
+    ${link.kind === "lost" ? html`<p id="lost" role="alert">${status ? html`<strong>Connection lost</strong> at ${moment((Date.now() - link.since) / 1000)}: ${link.reason}. What you see is from then. Trying again …`
+      : html`<strong>The service does not answer</strong>: ${link.reason}. Trying again …`}</p>` : null}</header>`;
 }
 
-function meter(peak) {
-  const level = decibels(peak ?? 0);
-  const share = Math.max(0, Math.min(100, ((level + 60) / 60) * 100));
-  const text = Number.isFinite(level) ? `${level.toFixed(1)} dBFS` : "silent";
-  const bar = element("i");
-  bar.style.width = `${share}%`;
-  return element("span", {}, element("span", { class: "meter", role: "meter", "aria-label": "peak level",
-    "aria-valuemin": "-60", "aria-valuemax": "0", "aria-valuenow": String(Math.round(Math.max(-60, level))),
-    "aria-valuetext": text }, bar), ` ${text}`);
+function Tile({ href, title, kind, word, note }) {
+  return html`<a class="tile" href=${href}><span>${title}</span><strong><${Lamp} kind=${kind} />${word}</strong><small>${note}</small></a>`;
 }
 
-function table(id, columns, rows, nothing) {
-  const body = rows.map((row) => element("tr", {}, ...columns.map(([, render, kind]) =>
-    element("td", kind ? { class: kind } : {}, render(row)))));
-  if (!body.length) {
-    $(id).replaceChildren(element("tbody", {}, element("tr", {}, element("td", { class: "empty" }, nothing))));
-    return;
-  }
-  const head = element("tr", {}, ...columns.map(([title, , kind]) =>
-    element("th", { scope: "col", ...(kind === "number" ? { class: kind } : {}) }, title)));
-  $(id).replaceChildren(element("thead", {}, head), element("tbody", {}, ...body));
+function streamTile(streams, stateOf, good, title, href) {
+  const states = streams.map((each) => stateOf(each)[0]);
+  const fine = states.filter((state) => state === "good").length;
+  const kind = states.includes("bad") ? "bad" : states.includes("wait") || !states.length ? "wait" : "good";
+  return html`<${Tile} href=${href} title=${title} kind=${kind} word=${streams.length ? `${fine} of ${streams.length} ${good}` : "none"} note="" />`;
 }
 
-function verdict(kind, text) {
-  document.title = `${text} · aes67`;
-  $("verdict").replaceChildren(lamp(kind), " ", element("span", {}, text));
+function Overview({ status }) {
+  const { clock, engine } = status;
+  return html`<div class="tiles">
+    <${Tile} href="#clock" title="Clock" kind=${engine.connected ? LAMP[clock.state] ?? "wait" : "bad"} word=${clock.state ?? "unknown"}
+      note=${clock.state_seconds === undefined ? clock.reason : `for ${duration(clock.state_seconds)}`} />
+    ${streamTile(status.sources, sourceState, "sending", "Sources", "#sources")}
+    ${streamTile(status.sinks, sinkState, "receiving", "Sinks", "#sinks")}
+    <${Tile} href="#pcms" title="Device" kind=${engine.connected ? "good" : "bad"} word=${counted(status.pcms.length, "application")}
+      note=${engine.connected ? `${engine.rate / 1000} kHz` : "engine not running"} /></div>`;
 }
 
-function sinkLamp(sink) {
-  if (!sink.flags?.receiving_rtp_packet) return [lamp("bad"), "no packets"];
-  if (sink.flags.muted) return [lamp("wait"), "silence"];
-  return [lamp("good"), "audio"];
+function View({ view, live, listening }) {
+  const { status } = live;
+  if (view === "clock") return html`<${Clock} clock=${status.clock} />`;
+  if (view === "system") return html`<${Network} status=${status} /><${Settings} live=${live} />`;
+  return html`<${Overview} status=${status} /><${Sources} live=${live} /><${Sinks} live=${live} listening=${listening} />
+    <${RemoteSources} live=${live} /><${Applications} status=${status} />`;
 }
 
-function show(status) {
-  const { engine, clock } = status;
-  $("version").textContent = status.version ?? "";
-  $("notices").replaceChildren(...(engine.warnings ?? []).map((text) => element("li", {}, text)));
-  if (!engine.connected) verdict("bad", "engine not running");
-  else verdict(CLOCK_LAMP[clock.state] ?? "wait", `clock ${clock.state ?? "unknown"}, ${counted(status.sources.length, "source")}, ${counted(status.sinks.length, "sink")}`);
-  showClock($("clock"), clock);
-  showListen(status.sinks);
-  table("sources", [
-    ["Id", (s) => count(s.id), "number"],
-    ["Name", (s) => s.name],
-    ["State", (s) => element("span", {}, ...(!s.enabled ? [lamp("wait"), "disabled"]
-      : s.counters?.packets ? [lamp("good"), "sending"] : [lamp("bad"), "not sending"]))],
-    ["Address", (s) => s.address],
-    ["Format", (s) => `${s.codec} × ${s.map.length}, ${s.max_samples_per_packet} frames`],
-    ["Level", (s) => meter(s.counters?.peak)],
-    ["Packets", (s) => count(s.counters?.packets), "number"],
-    ["Errors", (s) => count((s.counters?.send_errors ?? 0) + (s.counters?.skipped_packets ?? 0)), "number"],
-    ["SDP", (s) => element("a", { href: `/api/source/sdp/${s.id}` }, "show")],
-  ], status.sources, "No source yet: aes67 source add --help says how.");
-  table("sinks", [
-    ["Id", (s) => count(s.id), "number"],
-    ["Name", (s) => s.name],
-    ["State", (s) => element("span", {}, ...sinkLamp(s))],
-    ["Timing", (s) => s.timing ?? "–"],
-    ["Level", (s) => meter(s.counters?.peak)],
-    ["Packets", (s) => count(s.counters?.packets), "number"],
-    ["Lost", (s) => count(s.counters?.lost), "number"],
-    ["Late", (s) => count(s.counters?.late), "number"],
-    ["Silent frames", (s) => count(s.counters?.silent_frames), "number"],
-    ["Note", (s) => s.note ?? "", "words"],
-  ], status.sinks, "No sink yet: aes67 sink add --help says how.");
-  table("pcms", [
-    ["Application", (p) => p.application],
-    ["Direction", (p) => p.direction],
-    ["Process", (p) => String(p.pid), "number"],
-    ["Channels", (p) => `${p.first} – ${p.first + p.channels - 1}`],
-    ["Rate", (p) => `${count(p.rate)} Hz`, "number"],
-  ], status.pcms, "No application has the device open: try aplay -D aes67 file.wav.");
+function App({ live, listening }) {
+  const [view, setView] = useState(chosen() ?? PATHS[location.pathname] ?? "streams");
+  const main = useRef(null);
+  const { status, link } = live;
+  useEffect(() => {
+    // A link to a part of the page (#sink-3) shows the view it is in and keeps the browser's own jump.
+    const went = () => {
+      const place = document.getElementById(location.hash.slice(1));
+      if (chosen()) {
+        setView(chosen());
+        scrollTo(0, 0);
+      } else if (!place) setView("streams");
+    };
+    addEventListener("hashchange", went);
+    return () => removeEventListener("hashchange", went);
+  }, []);
+  useEffect(() => { document.body.classList.toggle("stale", link.kind === "lost"); }, [link.kind]);
+  const warnings = status?.engine.warnings ?? [];
+  return html`<${Header} live=${live} view=${view} /><main ref=${main}>
+    ${warnings.length ? html`<ul id="notices" aria-label="Things to know">${warnings.map((text) => html`<li key=${text}>${text}</li>`)}</ul>` : null}
+    ${status ? html`<${View} view=${view} live=${live} listening=${listening} />` : link.kind === "lost" ? null : html`<p class="empty">Connecting …</p>`}</main>
+    ${status ? html`<${Player} listening=${listening} sinks=${status.sinks} />` : null}
+    <footer>${status ? `version ${status.version} · ` : ""}<a href="/docs">API</a> · <a href="/api/v1/status">status as JSON</a></footer>`;
 }
 
-let asking = false;
-let answered = Date.now();
-
-// Whatever is shown while nobody answers is old: the page says so, dims it, and goes on asking.
-function silent(reason) {
-  const seconds = Math.round((Date.now() - answered) / 1000);
-  document.body.classList.add("stale");
-  verdict("bad", `no answer from the service for ${seconds} s (${reason}), trying again …`);
+let drawn = 0;
+function draw() {
+  drawn ||= requestAnimationFrame(() => { // none while the page is hidden
+    drawn = 0;
+    render(html`<${App} live=${live.state} listening=${listening} />`, document.getElementById("page"));
+  });
 }
 
-async function poll() {
-  if (document.hidden || asking) return;
-  asking = true;
-  try {
-    const answer = await fetch("/api/v1/status",
-      { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
-    if (!answer.ok) throw new Error(`it answered ${answer.status}`);
-    show(await answer.json());
-    answered = Date.now();
-    document.body.classList.remove("stale");
-  } catch (error) {
-    silent(error.name === "TimeoutError" ? "it is stuck" : error.message);
-  } finally {
-    asking = false;
-  }
-}
-
-poll();
-setInterval(poll, PERIOD_MS);
-document.addEventListener("visibilitychange", poll);
+const listening = new Listening(draw);
+const live = new Live(draw);
+draw();

@@ -2,13 +2,10 @@
 //
 // Shows what the service says in words; computes no state of its own.
 
-import { h, render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import htm from "htm";
 import { count, counted, duration, moment, nanoseconds as spelled, ppm } from "/format.js";
 import { Graph, texts, titles } from "/graph.js";
-
-const html = htm.bind(h);
+import { Fact, Lamp, html } from "/parts.js";
 
 export const LAMP = { locked: "good", holdover: "wait", locking: "wait", unlocked: "bad" };
 const SPANS = [["1min", "1 min", 1000], ["1h", "1 h", 5000], ["24h", "24 h", 30000]];
@@ -17,13 +14,6 @@ const LOCAL = { gm: "grandmaster on its own oscillator", free: "free running, wi
 
 // Beside a figure's name a dash says that nothing is known.
 const nanoseconds = (value) => spelled(value).replace("unknown", "–");
-
-const Lamp = ({ kind }) => html`<span class=${`lamp ${kind}`} aria-hidden="true"></span>`;
-
-function Fact({ name, note, children, wide }) {
-  return html`<div class=${wide ? "wide" : ""}><dt>${name}</dt>
-    <dd>${children}${note ? html` <small>${note}</small>` : null}</dd></div>`;
-}
 
 function State({ clock }) {
   const seconds = clock.state_seconds;
@@ -34,10 +24,9 @@ function State({ clock }) {
   </div>`;
 }
 
-function Figures({ clock }) {
+// What we measure of a master; there is nothing to measure for one who leads.
+function Following({ clock }) {
   const jitter = clock.jitter_ns ?? {};
-  const master = clock.masters?.find((each) => each.selected);
-  const ports = clock.ports ?? [];
   return html`<dl class="figures">
     <${Fact} name="Offset">${nanoseconds(clock.offset_ns)}<//>
     <${Fact} name="Uncertainty" note="3 σ">${nanoseconds(clock.uncertainty_ns)}<//>
@@ -46,13 +35,42 @@ function Figures({ clock }) {
       ${nanoseconds(clock.path_delay_ns)}<//>
     <${Fact} name="Jitter" note="from master">${nanoseconds(jitter.sync)}<//>
     <${Fact} name="Jitter" note="to master">${nanoseconds(jitter.delay)}<//>
-  </dl>
+  </dl>`;
+}
+
+const CLASSES = { 6: "a primary reference", 7: "a reference, held", 13: "an application's time", 248: "nobody's reference", 255: "slave only" };
+
+// What we tell slaves, and what they ask.
+function Leading({ clock }) {
+  const { messages = {} } = clock;
+  const far = clock.grandmaster ?? {};
+  const asked = messages.per_second?.Delay_Req;
+  return html`<dl class="figures">
+    <${Fact} name="Priority 1, 2">${far.priority1 ?? clock.priority1}, ${far.priority2 ?? clock.priority2}<//>
+    <${Fact} name="Clock class" note=${CLASSES[far.clock_class]}>${count(far.clock_class)}<//>
+    <${Fact} name="Timescale" note=${far.ptp_timescale ? `UTC + ${far.utc_offset} s` : "arbitrary"}>${far.ptp_timescale ? "TAI" : "ARB"}<//>
+    <${Fact} name="Sync sent">${count(messages.sync_sent)}<//>
+    <${Fact} name="Announce sent">${count(messages.announce_sent)}<//>
+    ${clock.slaves ? html`<${Fact} name="Slaves heard">${count(clock.slaves.length)}<//>` : null}
+    <${Fact} name="Delay_Req asked" note=${messages.delay_req_refused ? `${count(messages.delay_req_refused)} refused` : ""}>${asked ? `${asked}/s` : "none"}<//>
+  </dl>`;
+}
+
+export const leads = (clock) => clock.port_state === "master" || clock.port_state === "grandmaster";
+
+function Figures({ clock }) {
+  const master = clock.masters?.find((each) => each.selected);
+  const ports = clock.ports ?? [];
+  const own = clock.port_identity?.split("/")[0];
+  const alone = clock.mode === "free";
+  return html`${alone ? null : leads(clock) && !master ? html`<${Leading} clock=${clock} />` : html`<${Following} clock=${clock} />`}
   <dl class="facts">
-    <${Fact} name="Grandmaster"><code>${clock.gmid || "none"}</code><//>
+    ${alone ? null : html`<${Fact} name="Grandmaster" note=${clock.gmid && clock.gmid === own ? "this node" : ""}><code>${clock.gmid || "none"}</code><//>`}
+    ${own && own !== clock.gmid ? html`<${Fact} name="This node"><code>${own}</code><//>` : null}
     <${Fact} name="Mode" note=${LOCAL[clock.mode]}>${clock.mode ?? "–"}<//>
     ${ports.length > 1 ? null : html`<${Fact} name="Interface" note=${clock.port_state ?? ""}>${clock.interface || "–"}<//>`}
     ${ports.length === 1 ? html`<${Fact} name="Profile">${ports[0].profile}<//>` : null}
-    <${Fact} name="Domain">${count(clock.domain)}<//>
+    ${alone ? null : html`<${Fact} name="Domain">${count(clock.domain)}<//>`}
     ${clock.reference ? html`<${Fact} name="Reference" note=${clock.reference.remark}>${clock.reference.clock}<//>` : null}
     ${clock.peer ? html`<${Fact} name="Neighbour" note=${clock.peer.as_capable ? "802.1AS" : clock.peer.objection}>
       <code>${clock.peer.neighbor ?? "none"}</code> ${nanoseconds(clock.peer.link_delay_ns)}<//>` : null}
@@ -79,7 +97,7 @@ function useAnswer(path, period, reason) {
         const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000) });
         const value = answer.ok ? await answer.json() : null;
         if (value && !ended) setSaid(value);
-      } catch { /* the page's own poll says that nobody answers; the next try is soon */ }
+      } catch { /* that nobody answers is said at the top of the page; the next try is soon */ }
     }
     fetchIt();
     const timer = setInterval(fetchIt, period);
@@ -249,10 +267,16 @@ function Masters({ clock }) {
     })}</tbody></table></div>`;
 }
 
-function Clock({ clock }) {
-  return html`<${State} clock=${clock} /><${Figures} clock=${clock} /><${History} clock=${clock} />
-    <div class="more"><div><${Times} clock=${clock} /><${Changes} clock=${clock} /></div><div><${Messages} messages=${clock.messages} /></div></div>
-    <${Ports} ports=${clock.ports} /><${Masters} clock=${clock} />`;
+function Slaves({ slaves }) {
+  if (!slaves?.length) return null;
+  return html`<h3>Slaves heard</h3><div class="scroll"><table><thead><tr><th scope="col">Clock</th><th scope="col" class="number">Delay_Req</th>
+    <th scope="col" class="number">Heard</th></tr></thead><tbody>${slaves.map((slave) => html`<tr key=${slave.port}><td><code>${slave.port}</code></td>
+    <td class="number">${count(slave.requests)}</td><td class="number">${duration(slave.last_heard_seconds)} ago</td></tr>`)}</tbody></table></div>`;
 }
 
-export const showClock = (place, clock) => render(html`<${Clock} clock=${clock} />`, place);
+export function Clock({ clock }) {
+  return html`<section id="clock" aria-labelledby="h-clock"><h2 id="h-clock">Clock</h2>
+    <${State} clock=${clock} /><${Figures} clock=${clock} />${LOCAL[clock.mode] ? null : html`<${History} clock=${clock} />`}
+    <${Slaves} slaves=${clock.slaves} /><${Masters} clock=${clock} /><${Ports} ports=${clock.ports} />
+    <div class="more"><div><${Times} clock=${clock} /><${Changes} clock=${clock} /></div><div><${Messages} messages=${clock.messages} /></div></div></section>`;
+}

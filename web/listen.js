@@ -1,65 +1,71 @@
-// Hear one sink at a time: choose it, press the button. Live audio from the service's streamer; what it
-// says against it (streamer off, engine gone) is shown in its own words. Nothing of it is state of ours.
+// Hear one sink at a time, live from the service's streamer; what it says against it (streamer off,
+// engine gone) is shown in its own words.
 
-const $ = (id) => document.getElementById(id);
-const audio = new Audio();
-audio.preload = "none";
-const FORMAT = audio.canPlayType('audio/ogg; codecs="opus"') ? "opus" : "aac";
-let known = "";
-let heard = null;
+import { html } from "/parts.js";
 
-function say(text) {
-  $("listen-state").textContent = text;
-}
+export class Listening {
+  constructor(changed) {
+    this.changed = changed;
+    this.heard = null;
+    this.name = "";
+    this.text = "";
+    this.audio = new Audio();
+    this.audio.preload = "none";
+    this.format = this.audio.canPlayType('audio/ogg; codecs="opus"') ? "opus" : "aac";
+    this.audio.addEventListener("ended", () => this.stop("the stream has ended"));
+    this.audio.addEventListener("error", () => this.heard !== null && this.stop("the stream broke off"));
+  }
 
-function stop(text = "") {
-  heard = null;
-  audio.pause();
-  audio.removeAttribute("src");
-  audio.load();
-  $("listen-button").textContent = "Listen";
-  say(text);
-}
+  say(text) {
+    this.text = text;
+    this.changed();
+  }
 
-// The address of a stream, or an exception with the service's reason.
-async function address(id) {
-  const url = `/api/v1/sinks/${id}/listen.${FORMAT}`;
-  const asked = new AbortController();
-  const answer = await fetch(url, { signal: asked.signal, cache: "no-store" });
-  if (!answer.ok) throw new Error((await answer.json()).detail ?? `the service answered ${answer.status}`);
-  asked.abort();
-  return url;
-}
+  stop(text = "") {
+    this.heard = null;
+    this.audio.pause();
+    this.audio.removeAttribute("src");
+    this.audio.load();
+    this.say(text);
+  }
 
-async function start() {
-  const id = $("listen-sink").value;
-  heard = id;
-  $("listen-button").textContent = "Stop";
-  say("asking …");
-  try {
-    const url = await address(id);
-    if (heard !== id) return;
-    audio.src = `${url}?at=${Date.now()}`;
-    await audio.play();
-    say("live, about a second late");
-  } catch (error) {
-    if (heard === id) stop(error.message);
+  toggle(sink) {
+    if (this.heard === sink.id) this.stop();
+    else this.start(sink);
+  }
+
+  async start(sink) {
+    this.stop();
+    this.heard = sink.id;
+    this.name = sink.name;
+    this.say("asking …");
+    try {
+      const url = await this.address(sink.id);
+      if (this.heard !== sink.id) return;
+      this.audio.src = `${url}?at=${Date.now()}`;
+      await this.audio.play();
+      this.say("live, about a second late");
+    } catch (error) {
+      if (this.heard === sink.id) this.stop(error.message);
+    }
+  }
+
+  // The address of a stream, or an exception with the service's reason.
+  async address(id) {
+    const url = `/api/v1/sinks/${id}/listen.${this.format}`;
+    const asked = new AbortController();
+    const answer = await fetch(url, { signal: asked.signal, cache: "no-store" });
+    if (!answer.ok) throw new Error((await answer.json()).detail ?? `the service answered ${answer.status}`);
+    asked.abort();
+    return url;
   }
 }
 
-audio.addEventListener("ended", () => stop("the stream has ended"));
-audio.addEventListener("error", () => heard !== null && stop("the stream broke off"));
-$("listen-button").addEventListener("click", () => (heard === null ? start() : stop()));
-$("listen-sink").addEventListener("change", () => heard !== null && (stop(), start()));
-
-// Called with each new list of sinks; touches the page only when it is another one.
-export function showListen(sinks) {
-  const now = JSON.stringify(sinks.map((sink) => [sink.id, sink.name]));
-  if (now === known) return;
-  known = now;
-  const chosen = $("listen-sink").value;
-  $("listen-sink").replaceChildren(...sinks.map((sink) => new Option(`${sink.id}  ${sink.name}`, String(sink.id))));
-  if (sinks.some((sink) => String(sink.id) === chosen)) $("listen-sink").value = chosen;
-  else if (heard !== null) stop("the sink is gone");
-  $("listen").hidden = sinks.length === 0;
+/** What is heard, at the lower edge, on every view. */
+export function Player({ listening, sinks }) {
+  if (listening.heard !== null && !sinks.some((sink) => sink.id === listening.heard)) listening.stop("the sink is gone");
+  if (!listening.text) return null;
+  const playing = listening.heard !== null;
+  return html`<aside class="player" aria-label="Listening"><span role="status"><strong>${listening.name}</strong> ${listening.text}</span>
+    <button type="button" onClick=${() => listening.stop()}>${playing ? "Stop" : "Close"}</button></aside>`;
 }

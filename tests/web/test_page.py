@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from aes67.clock.timebase import NS
 from aes67.ptp.snapshot import render
 from aes67_api.listener import Listener
 from sim.browser import Page, chromium
-from sim.http_node import HttpNode, http_node
+from sim.http_node import HttpNode
 from sim.world import Master, Oscillator, World
 
 pytestmark = pytest.mark.peer("chromium")
@@ -21,6 +20,8 @@ MASTER = "00-1D-C1-FF-FE-00-00-01"
 STATE = "document.querySelector('#clock .word strong')?.textContent"
 REASON = "document.querySelector('#clock .reason')?.textContent"
 VERDICT = "document.querySelector('#verdict').textContent"
+LINK = "document.querySelector('#link')?.textContent"
+LOST = "document.querySelector('#lost')?.textContent"
 INK = """[...document.querySelectorAll('#clock .plot canvas')].map(canvas => {
   const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
   let ink = 0;
@@ -51,23 +52,9 @@ def snapshots(seconds: int) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[HttpNode]:
-    async with http_node(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def served(node: HttpNode) -> AsyncIterator[Listener]:
-    listener = Listener(node.app, "127.0.0.1")
-    await listener.open(0)
-    yield listener
-    await listener.close()
-
-
-@pytest.fixture
 async def page(served: Listener) -> AsyncIterator[Page]:
     async with chromium() as made:
-        await made.open(f"http://127.0.0.1:{served.port}/")
+        await made.open(f"http://127.0.0.1:{served.port}/#clock")
         yield made
         assert made.errors == []
 
@@ -133,18 +120,20 @@ async def test_it_fits_a_telephone_in_both_schemes(
     assert await page.ask(f"{root}.getPropertyValue('--ground').trim() === {wanted}")
 
 
-async def test_it_says_that_nobody_answers_and_goes_on_when_somebody_does(
+async def test_it_says_that_the_connection_is_lost_and_goes_on_when_it_is_back(
     page: Page, node: HttpNode, served: Listener
 ) -> None:
-    await page.until(f"{STATE} === 'unlocked'")
+    await page.until(f"{LINK} === 'live'")
     port = served.port
     await served.close()
     await page.until("document.body.classList.contains('stale')")
-    assert "no answer from the service" in await page.ask(VERDICT)
+    assert await page.ask(VERDICT) == "connection lost"
+    assert "Trying again" in await page.ask(LOST)
     again = Listener(node.app, "127.0.0.1")
     await again.open(port)
     try:
-        await page.until("!document.body.classList.contains('stale')")
-        assert "engine not running" in await page.ask(VERDICT)
+        await page.until(f"{LINK} === 'live' && !{LOST}")
+        assert await page.ask("document.body.classList.contains('stale')") is False
+        assert await page.ask(VERDICT) == "engine not running"
     finally:
         await again.close()
