@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aes67.media import depacketize
-from aes67.media.depacketize import DROPPED, HISTORY_PACKETS, Arrival, accept
+from aes67.media.depacketize import DROPPED, GAP_SHARE, HISTORY_PACKETS, Arrival, accept
 from aes67.media.rtp import Packet
 from aes67.media.state import SINK_STATE
 from aes67.shm.layout import (
@@ -66,7 +66,9 @@ class Sink:
             timestamp = NOW + number * FRAMES + int(self.row["ts_offset"])
         packet = Packet(1, kind, number % 2**16, timestamp % 2**32, ssrc, 3, size)
         media_ns = self.now * 1_000_000_000 // RATE
-        arrival = Arrival(self.now, media_ns, RATE, self.now // 12 * 12, EARLY)
+        arrival = Arrival(
+            self.now, media_ns, RATE, self.now // 12 * 12, EARLY, RATE // GAP_SHARE
+        )
         way = self.legs[leg]
         return int(accept(self.row, self.state, self.counters, way, self.history, packet, arrival))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aes67.jit import inner, kernel  # before Numba: it names the cache directory
+from aes67.jit import inlined, inner, kernel  # before Numba: it names the cache directory
 
 # isort: split
 import numpy as np
@@ -100,18 +100,19 @@ def end_write(words: Any, sequence: int, odd: int) -> None:
     store_release(words, sequence, odd + 1)
 
 
-@inner
+@inlined
 def copy_locked(copy: Any, words: Any, sequence: int, tries: int) -> bool:
     """Copy the words after `words[sequence]` if that can be had whole within `tries`.
 
     False: `copy` may hold a mixture of two records.
     """
+    record = words[sequence + 1 :]  # else each index is looked at for counting from the end
     for _ in range(tries):
         before = load_acquire(words, sequence)
         if before & 1:
             continue
         for i in range(copy.shape[0]):
-            copy[i] = words[sequence + 1 + i]
+            copy[i] = record[i]
         fence_acquire()
         if load_acquire(words, sequence) == before:
             return True
@@ -120,7 +121,7 @@ def copy_locked(copy: Any, words: Any, sequence: int, tries: int) -> bool:
 
 @intrinsic  # type: ignore[untyped-decorator,unused-ignore]
 def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
-    """Have the cache line of `array[index]` of a contiguous array fetched, to be written soon."""
+    """Have the cache line of a contiguous array's element fetched; `index` counts rows through."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)

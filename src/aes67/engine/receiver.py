@@ -12,18 +12,28 @@ from aes67.engine.mmsg import (
     PKTINFO_ADDRESS,
     RECEIVE_CONTROL_BYTES,
 )
-from aes67.engine.wiring import BATCH, CAPTURE_GAIN, DONE, Tick
+from aes67.engine.planar import BLOCK, place_payload
+from aes67.engine.wiring import BATCH, CAPTURE_GAIN, DONE, PACKET_WORDS, Tick
 from aes67.jit import inner
 from aes67.media.aes3 import unpack_aes3
 from aes67.media.demux import EMPTY, find
 from aes67.media.depacketize import DROPPED, Arrival, accept
 from aes67.media.meters import UNITY, amplify, peak_of
 from aes67.media.pcm import sample_bytes, unpack
-from aes67.media.playout import MARK_BITS, count_present, finalise, is_marked, place, silence
+from aes67.media.playout import (
+    MARK_BITS,
+    count_present,
+    finalise,
+    is_marked,
+    place,
+    set_marks,
+    silence,
+)
 from aes67.media.rtp import Packet, parse_header
 from aes67.shm.layout import CACHE_LINE, CODEC_AM824_AES3, MAX_LEGS, MAX_SINKS
 
 LINE_SAMPLES = CACHE_LINE // 4
+_WORD_BYTES = 4
 _CONTROL_TYPE = 12
 _NAME_ADDRESS = 4
 
@@ -129,24 +139,40 @@ def deliver(
             way["duplicate"] += 1
             return
     fetch_bus(bus, row, first, frames)
-    samples = receiving.samples[:count]
-    words = receiving.words[i, packet.start :]
-    if codec == CODEC_AM824_AES3:
-        unpack_aes3(samples, words)
-    else:
-        unpack(codec, samples, words)
     gain = tick.common.control[CAPTURE_GAIN]
-    if gain != UNITY:
-        amplify(samples, gain)
-    counters["peak"] = max(counters["peak"], peak_of(samples))
-    place(bus, marks, row, samples, first, present)
+    if present == 0 and gain == UNITY and is_plain(bus, row, first, frames):
+        source = receiving.words.ctypes.data + _WORD_BYTES * (i * PACKET_WORDS + packet.start)
+        spare = receiving.samples.ctypes.data
+        peak = place_payload(codec, source, frames, row["map"], row["channels"], bus, first, spare)
+        set_marks(marks, first, frames)
+    else:
+        samples = receiving.samples[:count]
+        words = receiving.words[i, packet.start :]
+        if codec == CODEC_AM824_AES3:
+            unpack_aes3(samples, words)
+        else:
+            unpack(codec, samples, words)
+        if gain != UNITY:
+            amplify(samples, gain)
+        peak = peak_of(samples)
+        place(bus, marks, row, samples, first, present)
+    counters["peak"] = max(counters["peak"], peak)
     counters["packets"] += 1
     counters["bytes"] += packet.size
 
 
 @inner
+def is_plain(bus: Any, row: Any, first: int, frames: int) -> bool:
+    """Whether a packet's samples can be placed in blocks: enough of them, in one piece."""
+    size = bus.shape[1]
+    in_one_piece = (first & (size - 1)) + frames <= size
+    large = row["channels"] >= BLOCK and frames >= BLOCK
+    return bool(in_one_piece and large and row["codec"] != CODEC_AM824_AES3)
+
+
+@inner
 def fetch_bus(bus: Any, row: Any, first: int, frames: int) -> None:
-    """Have the memory fetched that a packet will be written to, while its samples are unpacked.
+    """Have the memory fetched that a packet will be written to.
 
     Each channel's frames lie in a page of their own that was last written a ring's length ago, so
     neither cache nor address translation has them: written one after the other, most of the time
@@ -156,9 +182,9 @@ def fetch_bus(bus: Any, row: Any, first: int, frames: int) -> None:
     for c in range(row["channels"]):
         device = int(row["map"][c])
         if device >= 0:
-            channel = bus[device]
+            row_begin = device * bus.shape[1]
             for f in range(first, first + frames, LINE_SAMPLES):
-                prefetch(channel, f & mask)
+                prefetch(bus, row_begin + (f & mask))
 
 
 @inner

@@ -47,7 +47,7 @@ from aes67.engine.wiring import (
     Tick,
 )
 from aes67.jit import inner, kernel
-from aes67.media.depacketize import Arrival
+from aes67.media.depacketize import GAP_SHARE, Arrival
 from aes67.media.meters import decayed
 from aes67.media.timeline import SECOND_NS, begin_of, frame_at, media_at, raw_at
 from aes67.shm.layout import (
@@ -194,7 +194,9 @@ def capture(tick: Tick, bank: int) -> None:
     bus = samples_at(facts["bus_address"], facts["device_channels"], facts["bus_frames"])
     if now - moment[DONE] > rate // STALL:
         finalise_all(tick, bank, bus, now)
-    arrival = Arrival(now, moment[NOW_NS], rate, moment[DONE], facts["early_limit"])
+    arrival = Arrival(
+        now, moment[NOW_NS], rate, moment[DONE], facts["early_limit"], rate // GAP_SHARE
+    )
     receive(tick, bank, bus, arrival)
     finalise_all(tick, bank, bus, next_point(now, facts["tick_frames"]))
     store_release(tick.clock, BUS_DONE, moment[DONE])

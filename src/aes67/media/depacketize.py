@@ -38,13 +38,16 @@ LATCH_EARLY = 50
 
 
 class Arrival(NamedTuple):
-    """When a packet was collected: media frame and time, rate, `bus_done` and the early limit."""
+    """When a packet was collected, and what is the same for all packets of a tick."""
 
     frame: int
     media_ns: int
     rate: int
     bus_done: int
     early_limit: int
+    """frames"""
+    gap_unit: int
+    """the shortest bin of times between packets, in frames: rate / GAP_SHARE"""
 
 
 @kernel
@@ -184,7 +187,7 @@ def follow_leg(leg: Record, packet: Packet, now: Arrival) -> None:
         leg["jitter_q4"] += change - ((leg["jitter_q4"] + 8) >> 4)
         gap = now.frame - leg["last_frame"]
         leg["gap_max_frames"] = max(leg["gap_max_frames"], gap)
-        leg["gaps"][gap_bin(gap, now.rate // GAP_SHARE)] += 1
+        leg["gaps"][gap_bin(gap, now.gap_unit)] += 1
     leg["last_sequence"] = packet.sequence
     leg["last_frame"] = now.frame
     leg["transit"] = transit
