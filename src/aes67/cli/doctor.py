@@ -185,7 +185,7 @@ def stream(kind: str, row: dict[str, object]) -> Finding:
     note = str(row.get("note") or "")
     if not counters.get("packets"):
         if kind == "source":
-            return Finding(subject, BAD, _both("does not send", note), "is the clock locked?")
+            return _not_sending(subject, row, counters, note)
         cure = "is the sender on, is this the right interface, does the switch do IGMP?"
         return Finding(subject, BAD, _both("no packets come", note), cure)
     if note:
@@ -194,6 +194,17 @@ def stream(kind: str, row: dict[str, object]) -> Finding:
     if lost:
         return Finding(subject, WARNING, f"{lost} packets lost, late or not sent so far")
     return Finding(subject, GOOD, "flows without loss")
+
+
+def _not_sending(
+    subject: str, row: dict[str, object], counters: dict[str, int], note: str
+) -> Finding:
+    """A source of which no packet has left; what is known of the reason comes first."""
+    if refused := counters.get("send_errors", 0):
+        words = f"does not send: the kernel refused {refused} packets to {row.get('address')}"
+        return Finding(subject, BAD, _both(words, note), f"ip route get {row.get('address')}")
+    cure = "" if note else "is the clock locked?"
+    return Finding(subject, BAD, _both("does not send", note), cure)
 
 
 def _both(words: str, note: str) -> str:

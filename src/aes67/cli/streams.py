@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ def _add_source(parser: argparse.ArgumentParser, options: argparse.ArgumentParse
     add.add_argument(
         "--frames", type=int, default=48, help="frames in a packet (default 48: 1 ms at 48 kHz)"
     )
-    add.add_argument("--address", default="", help="destination (default: the next multicast one)")
+    add.add_argument(
+        "--address", type=address, default="", help="destination (default: the next multicast one)"
+    )
     add.add_argument("--ttl", type=int, default=15)
     add.add_argument("--dscp", type=int, default=34)
     add.add_argument("--payload-type", type=int, default=98)
@@ -141,6 +144,15 @@ def stream_id(text: str) -> int:
     return int(text)
 
 
+def address(text: str) -> str:
+    """An IPv4 address, or nothing: the daemon takes a word that is none for no wish at all."""
+    try:
+        return str(IPv4Address(text)) if text else ""
+    except AddressValueError as problem:
+        words = f"{text!r} is no IPv4 address such as 239.1.0.1"
+        raise argparse.ArgumentTypeError(words) from problem
+
+
 def channel_map(text: str) -> list[int]:
     """Channels of a list such as `0,1` or `8-15`."""
     channels: list[int] = []
@@ -158,7 +170,7 @@ def channel_map(text: str) -> list[int]:
 def _map(arguments: argparse.Namespace, default: int = 2) -> list[int]:
     if arguments.map:
         return list(arguments.map)
-    count = arguments.channels or default
+    count = default if arguments.channels is None else arguments.channels
     if not 1 <= count <= MAX_STREAMS:
         raise Refused("channels", count, "1 to 64")
     return list(range(arguments.first, arguments.first + count))
@@ -250,12 +262,18 @@ def origin(text: str, client: Client) -> tuple[str, str]:
         return "", remote_sdp(text.removeprefix("remote:"), client)
     if text.startswith(("http://", "rtsp://")):
         return text, ""
-    if text == "-":
-        return "", sys.stdin.read()
     path = Path(text)
-    if not path.is_file():
+    if text == "-":
+        sdp = sys.stdin.read()
+    elif path.is_dir():
+        raise Refused("from", text, "it is a folder; an SDP file is wanted")
+    elif not path.exists():
         raise Refused("from", text, "no such file, and neither source:N, remote:ID, http:// nor rtsp://")
-    return "", path.read_text(encoding="utf-8", errors="replace")
+    else:
+        sdp = path.read_text(encoding="utf-8", errors="replace")
+    if not sdp.strip():
+        raise Refused("from", text, "nothing is in it; an SDP is wanted")
+    return "", sdp
 
 
 def remote_sdp(wanted: str, client: Client) -> str:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NoReturn
 
@@ -81,6 +82,14 @@ class _Version(argparse.Action):
         sys.exit(0)
 
 
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text)) if text else ""
+    except ValueError as problem:
+        words = f"{text!r} is no address of this machine, such as 127.0.0.1"
+        raise argparse.ArgumentTypeError(words) from problem
+
+
 def _port(text: str) -> int:
     number = int(text)
     if not 1 <= number <= 65535:
@@ -93,7 +102,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("-c", "--config", default=DEFAULT_CONFIG, metavar="FILE",
         help="configuration file (%(default)s)")
-    add("-a", "--http_addr", default="", metavar="ADDR",
+    add("-a", "--http_addr", type=_address, default="", metavar="ADDR",
         help="address the HTTP server listens at (all)")
     add("-p", "--http_port", type=_port, metavar="N", help="overrides http_port of the file")
     add("--runtime-dir", type=Path, metavar="DIR", help="where the sockets are")
