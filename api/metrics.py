@@ -199,11 +199,32 @@ def _node(control: Control, snapshot: Mapping[str, Any]) -> Iterator[Family]:
         yield Family(f"aes67_{name}", "gauge", text, (), _one(value, scale))
     for name, text, value in counted:
         yield Family(f"aes67_{name}", "counter", text, (), _one(value, 1))
+    if second := clock.get("second"):
+        yield from _second_clock(second)
     receiving = tuple(
         ((str(view["id"]),), float(view["flags"]["receiving_rtp_packet"]))
         for view in control.views.sinks()
     )
     yield Family("aes67_sink_receiving", "gauge", "1: packets are coming", ("id",), receiving)
+
+
+def _second_clock(second: Mapping[str, Any]) -> Iterator[Family]:
+    """The clock of a network that keeps a time of its own."""
+    key = (str(second["name"]),)
+    values: tuple[tuple[str, str, str, Any, float], ...] = (
+        ("gauge", "locked", "1: locked to its master", int(second["state"] == "locked"), 1),
+        ("gauge", "holdover", "1: its master is silent", int(second["state"] == "holdover"), 1),
+        ("gauge", "ahead_seconds", "its time less the media clock's",
+         second.get("ahead_of_media_ns"), NS),
+        ("gauge", "ahead_ratio", "its rate against the media clock's, less 1",
+         second.get("ahead_of_media_ppm"), 1e-6),
+        ("gauge", "uncertainty_seconds", "3 sigma", second.get("uncertainty_ns"), NS),
+        ("gauge", "path_delay_seconds", "one way to its master", second.get("path_delay_ns"), NS),
+        ("counter", "steps", "steps of its master's time", second.get("steps") or 0, 1),
+    )  # fmt: skip
+    for kind, name, text, value, scale in values:
+        rows: tuple[Row, ...] = () if value is None else ((key, value * scale),)
+        yield Family(f"aes67_second_clock_{name}", kind, text, ("clock",), rows)
 
 
 def _one(value: Any, scale: float) -> tuple[Row, ...]:

@@ -13,6 +13,7 @@ from aes67_api.v1.problems import RESPONSES
 router = APIRouter(prefix="/api/v1", tags=["v1"], responses={400: RESPONSES[400]})
 
 Span = Literal["1min", "1h", "24h"]
+AskedClock = Annotated[str, Query(description="name of a clock; empty: the media clock")]
 AskedSpan = Annotated[Span, Query(description="how far back")]
 
 
@@ -78,6 +79,19 @@ class Clock(BaseModel):
     seconds_in: dict[str, float] = Field(default={}, description="time spent in each state")
     messages: dict[str, Any] = Field(default={}, description="counts, rates a second, losses")
     masters: list[Master] = []
+    name: str = Field(default="", description="what ptp_clocks calls it")
+    second: SecondClock | None = Field(
+        default=None, description="the clock of the second interface; null: it is a port of this"
+    )
+
+
+class SecondClock(Clock):
+    """The clock of a network that keeps a time of its own: shown, nothing runs on it."""
+
+    ahead_of_media_ns: int | None = Field(
+        default=None, description="its time less the media clock's; null unless both are known"
+    )
+    ahead_of_media_ppm: float | None = Field(default=None, description="its rate, the same")
 
 
 class Values(BaseModel):
@@ -117,12 +131,14 @@ async def clock(control: ControlDep) -> dict[str, Any]:
 
 
 @router.get("/clock/history", response_model=ClockHistory)
-async def history(control: ControlDep, span: AskedSpan = "1h") -> dict[str, Any]:
+async def history(
+    control: ControlDep, span: AskedSpan = "1h", clock: AskedClock = ""
+) -> dict[str, Any]:
     """What the clock did: least, mean and greatest value of each bucket of a span."""
-    return control.views.clock_history(span)
+    return control.views.clock_history(span, clock)
 
 
 @router.get("/clock/changes", response_model=list[Change])
-async def changes(control: ControlDep) -> list[dict[str, Any]]:
+async def changes(control: ControlDep, clock: AskedClock = "") -> list[dict[str, Any]]:
     """The newest changes of state or grandmaster with their reasons, newest first, at most 64."""
-    return control.views.clock_changes()
+    return control.views.clock_changes(clock)

@@ -142,14 +142,14 @@ def second_clock_facts(
     """The clock of a network that keeps a time of its own, in words and figures."""
     media = clock.get("name") or "media"
     ahead, ppm = second.get("ahead_of_media_ns"), second.get("ahead_of_media_ppm")
-    known = ahead is not None and ppm is not None
+    far = "unknown" if ahead is None or ppm is None else f"{apart(ahead)}, {ppm:+.3f} ppm"
     return [
         ("second clock", f"{second['name']} {clock_word(second)}"),
         ("reason", second.get("reason")),
         ("interface", second.get("interface")),
         ("grandmaster", second.get("gmid") or "none"),
         ("domain", second.get("domain")),
-        (f"ahead of {media}", f"{apart(ahead)}, {ppm:+.3f} ppm" if known else "unknown"),
+        (f"ahead of {media}", far),
         ("uncertainty", f"{nanoseconds(second.get('uncertainty_ns'))} (3 sigma)"),
         ("path delay", nanoseconds(second.get("path_delay_ns"))),
         ("use", f"shown only: all that is sent and played runs on the clock {media}"),

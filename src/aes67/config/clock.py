@@ -16,6 +16,11 @@ from aes67.ptp.profiles import AES67, GPTP, PROFILES, Profile, refusal
 MODES = ("ptp-slave", "ptp", "gptp", "gm", "free", "system")
 MODE_RULE = f"one of {', '.join(MODES)}, phc:/dev/ptpN"
 PROFILE_RULE = f"one of {', '.join(PROFILES)}, or one for each interface separated by a comma"
+CLOCK_NAME = r"[A-Za-z0-9][\w.-]{0,15}"
+CLOCKS_RULE = (
+    "a name of up to 16 letters, digits, points, - and _, or one for each interface separated by a "
+    "comma"
+)
 WITHOUT_PTP = ("free", "system", "phc:")
 """Modes, or what they begin with, in which no port is open."""
 BOUND = (
@@ -33,6 +38,12 @@ class ClockRows(Protocol):
     def clock_mode(self) -> str: ...
     @property
     def ptp_profile(self) -> str: ...
+    @property
+    def ptp_clocks(self) -> str: ...
+    @property
+    def ptp_domain(self) -> int: ...
+    @property
+    def ptp_domain_sec(self) -> int | None: ...
     @property
     def interfaces(self) -> tuple[str, ...]: ...
 
@@ -52,6 +63,39 @@ def profile_names(text: str) -> str:
     return ",".join(names)
 
 
+def clock_names(text: str) -> str:
+    """Names of clocks, checked and without blanks, a repeated one once; ValueError if it is none.
+    """
+    names = [each.strip() for each in text.split(",")]
+    if len(names) > 2 or any(not re.fullmatch(CLOCK_NAME, name, re.ASCII) for name in names):
+        raise ValueError(CLOCKS_RULE)
+    return ",".join(dict.fromkeys(names))
+
+
+def media_clock(config: ClockRows) -> str:
+    """Name of the clock that streams and applications run on."""
+    return config.ptp_clocks.split(",")[0]
+
+
+def second_clock(config: ClockRows) -> str:
+    """Name of the clock of the second interface; empty: it is a port of the media clock."""
+    names = config.ptp_clocks.split(",")
+    return names[1] if len(names) > 1 and len(config.interfaces) > 1 else ""
+
+
+def second_domain(config: ClockRows) -> int:
+    """PTP domain of the second clock: as configured, else the first one's, or its own profile's."""
+    if config.ptp_domain_sec is not None:
+        return config.ptp_domain_sec
+    first, second = profiles(config)[:2]
+    return config.ptp_domain if first is second else second.domain.default
+
+
+def media_profiles(config: ClockRows) -> tuple[Profile, ...]:
+    """The profiles of the media clock's ports: all, unless the second interface has its own."""
+    return profiles(config)[:1] if second_clock(config) else profiles(config)
+
+
 def profiles(config: ClockRows) -> tuple[Profile, ...]:
     """The profile of each interface's port: in mode `gptp` always that; one name is for all."""
     if config.clock_mode == GPTP.name:
@@ -69,6 +113,9 @@ def objections(config: ClockRows) -> list[Refused]:
     if given > max(len(config.interfaces), 1):
         rule = f"{given} profiles for {len(config.interfaces)} interface"
         found["ptp_profile"] = Refused("ptp_profile", config.ptp_profile, rule)
+    if len(config.ptp_clocks.split(",")) > max(len(config.interfaces), 1):
+        rule = f"2 clocks for {len(config.interfaces)} interface"
+        found["ptp_clocks"] = Refused("ptp_clocks", config.ptp_clocks, rule)
     for key, attribute in BOUND:
         value = getattr(config, key)
         for profile in profiles(config):

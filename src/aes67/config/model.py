@@ -14,7 +14,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from aes67.config.clock import MODE_RULE, PROFILE_RULE, mode, profile_names, profiles
+from aes67.config.clock import (
+    CLOCKS_RULE,
+    MODE_RULE,
+    PROFILE_RULE,
+    clock_names,
+    mode,
+    profile_names,
+    profiles,
+)
 
 RATES = (44_100, 48_000, 88_200, 96_000, 176_400, 192_000, 352_800, 384_000)
 """Sample rates the device can run at, in Hz."""
@@ -101,6 +109,7 @@ InterfaceNames = Annotated[str, AfterValidator(_names)]
 Identities = Annotated[str, AfterValidator(_identities)]
 ClockMode = Annotated[str, AfterValidator(mode)]
 ProfileNames = Annotated[str, AfterValidator(profile_names)]
+ClockNames = Annotated[str, AfterValidator(clock_names)]
 Rate = Annotated[int, AfterValidator(_rate)]
 Multicast = Annotated[str, AfterValidator(_multicast)]
 MulticastBase = Annotated[str, AfterValidator(_base)]
@@ -185,6 +194,8 @@ class Config(BaseModel):
     # ours
     clock_mode: ClockMode = row("ptp-slave", "clock", "follow a PTP master only; follow the best master and be one if there is none (ptp; gptp: by IEEE 802.1AS); be the grandmaster (gm); run free without PTP; follow the system clock or a hardware clock that somebody else disciplines", rule=MODE_RULE)
     ptp_profile: ProfileNames = row("aes67", "clock", "PTP profile of the port: transport, delay mechanism, intervals, limits", rule=PROFILE_RULE)
+    ptp_clocks: ClockNames = row("media", "clock", "name of the clock; with one for each interface the second network's time is a clock of its own, measured and shown beside the media clock", rule=CLOCKS_RULE)
+    ptp_domain_sec: int | None = row(None, "clock", "PTP domain of the second clock; absent: ptp_domain, with another profile that one's default", least=0, most=127, letter="h")
     ptp_priority1: int | None = row(None, "clock", "priority1 as a clock; absent: 250, as grandmaster 127", least=0, most=255, letter="h")
     ptp_priority2: int = row(128, "clock", "priority2 as a clock", least=0, most=255, letter="h")
     ptp_sync_interval: int | None = row(None, "clock", "Sync messages as master: every 2^n s, within the limits of the profile; absent: the profile's default", least=-7, most=1)

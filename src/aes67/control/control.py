@@ -73,6 +73,8 @@ class Control:
                 connected=self._connected,
                 disconnected=self._disconnected,
                 ptp=lambda snapshot: self._spawn(self._clock_changed(snapshot)),
+                second_clock=self._second_clock_told,
+                second_page=self.told.second.take_page,
                 network=self._network_told,
                 pcms=self._pcms_changed,
                 controls=self._controls_changed,
@@ -186,6 +188,10 @@ class Control:
             clock = Clock("unlocked", self.node.clock.gmid)
         await self.node.change_clock(clock)
         self.streaming.look()
+
+    def _second_clock_told(self, snapshot: dict[str, Any] | None) -> None:
+        self.told.second.told(snapshot)
+        self.node.other_clock = self.told.second.for_sessions()
 
     def _network_told(self, facts: dict[str, Any]) -> None:
         self.told.network = facts

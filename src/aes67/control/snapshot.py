@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aes67.config.clock import media_clock
 from aes67.control.flags import flags, leg_missing
 from aes67.session.checks import NO_GRANDMASTER
 from aes67.session.contract import sink_object, source_object
 from aes67.session.describe import Clock
 from aes67.session.model import OWN_SOURCE_KEYS
 from aes67.session.node import Node
+from aes67.session.reference_clock import keeps_to_note
 from aes67.session.rows import SinkLeg
 
 CONTRACT_STATUS = {"unlocked": "unlocked", "locking": "locking", "locked": "locked"}
@@ -70,11 +72,14 @@ def sink_view(
             "channels": audio.channels,
             "frames_per_packet": stream.frames_per_packet,
         }
-    notes = node.plan.sink_notes.get(number, ())
+    notes = list(node.plan.sink_notes.get(number, ()))
+    if stream is not None:
+        ours = media_clock(node.config)
+        notes.append(keeps_to_note(stream.audio, node.other_clock, ours))
     ways = node.plan.legs.get(number, ())
     missing = leg_missing(legs, len(ways), node.state.rate)
     return view | {
-        "note": "; ".join(notes),
+        "note": "; ".join(each for each in notes if each),
         "flags": flags(counters, before, media_now_ns, missing),
         "counters": dict(counters or {}),
         "legs": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aes67.control.second_clock import SecondClockView
 from aes67.ptp.history import History
 
 NO_ENGINE = "the engine is not running"
@@ -18,6 +19,7 @@ class Told:
         self.ptp_ns = 0
         """When it came, CLOCK_MONOTONIC."""
         self.history = History()
+        self.second = SecondClockView()
         self.network: dict[str, Any] | None = None
         """What the engine knows of the interfaces."""
         self.pcms: list[dict[str, Any]] = []
@@ -30,3 +32,4 @@ class Told:
             self.history.add(snapshot, now_ns)
         else:
             self.history.engine_gone(NO_ENGINE, now_ns)
+            self.second.engine_gone(NO_ENGINE, now_ns)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from aes67.config.clock import media_clock
 from aes67.control.flag_windows import FlagWindows
 from aes67.control.flags import flags, leg_missing, minimum_time_ms
 from aes67.control.network_view import network_view, network_warnings
 from aes67.control.snapshot import contract_ptp, sink_view, source_view
 from aes67.control.told import NO_ENGINE, Told
+from aes67.errors import Refused
 from aes67.net.udp_counters import read_udp_counters
+from aes67.ptp.history import History
 from aes67.services.engine_link import EngineLink
 from aes67.services.rtcp import RtcpService
 from aes67.session.node import Node
@@ -74,15 +77,35 @@ class Views:
         if self._told.ptp is None or not self._link.connected:
             return {"state": "unlocked", "reason": NO_ENGINE}
         age_seconds = (time.monotonic_ns() - self._told.ptp_ns) / 1e9
-        return self._told.ptp | {"age_seconds": round(age_seconds, 3)}
+        named = {"name": media_clock(self._node.config), "second": self._told.second.view()}
+        return self._told.ptp | {"age_seconds": round(age_seconds, 3)} | named
 
-    def clock_history(self, span: str) -> dict[str, Any]:
-        """What the clock did in the last `span`, a key of `ptp.history.SPANS`."""
-        return self._told.history.read(span, time.monotonic_ns())
+    def clock_history(self, span: str, clock: str = "") -> dict[str, Any]:
+        """What a clock did in the last `span`, a key of `ptp.history.SPANS`.
 
-    def clock_changes(self) -> list[dict[str, Any]]:
-        """Its newest changes of state or grandmaster with their reasons, newest first."""
-        return self._told.history.changes(time.monotonic_ns())
+        Args:
+            clock: its name; empty: the media clock.
+
+        Raises:
+            Refused: there is no such clock.
+        """
+        return self._history(clock).read(span, time.monotonic_ns())
+
+    def clock_changes(self, clock: str = "") -> list[dict[str, Any]]:
+        """Its newest changes of state or grandmaster with their reasons, newest first.
+
+        Raises:
+            Refused: there is no such clock.
+        """
+        return self._history(clock).changes(time.monotonic_ns())
+
+    def _history(self, name: str) -> History:
+        media, second = media_clock(self._node.config), self._told.second
+        found = self._told.history if name in ("", media) else second.history()
+        if found is None or name not in ("", media, second.name):
+            there = ", ".join(each for each in (media, second.name) if each)
+            raise Refused("clock", name, f"no such clock; there is {there}")
+        return found
 
     def network(self) -> dict[str, Any]:
         """Interfaces in use, queriers heard, what the kernel dropped since the start."""

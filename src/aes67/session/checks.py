@@ -9,9 +9,11 @@ from aes67.config.model import Config
 from aes67.errors import Refused
 from aes67.session.model import Sink, Source
 from aes67.session.network import Network
+from aes67.session.reference_clock import OtherClock
 from aes67.session.stream import CODECS, SinkStream
 from aes67.shm.layout import delay_limit_frames
 from aes67.wire.payload import MAX_PAYLOAD_BYTES
+from aes67.wire.sdp_attributes import RefClock
 
 NO_GRANDMASTER = "00-00-00-00-00-00-00-00"
 NAME_RULE = "stream name is in use"
@@ -106,11 +108,13 @@ def check_map(channels: tuple[int, ...], config: Config) -> None:
             )
 
 
-def check_reference_clock(sink: Sink, stream: SinkStream, config: Config, gmid: str) -> None:
+def check_reference_clock(
+    sink: Sink, stream: SinkStream, config: Config, gmid: str, other: OtherClock | None = None
+) -> None:
     """Whether the stream's clock is ours, unless the sink ignores it.
 
     Only a clock given with grandmaster and domain is compared, as the contract does; `gmid` is
-    ours, empty or all zeros while there is none.
+    ours, empty or all zeros while there is none, `other` the second clock: sinks do not run on it.
 
     Raises:
         Refused: on field `sdp`.
@@ -125,10 +129,16 @@ def check_reference_clock(sink: Sink, stream: SinkStream, config: Config, gmid: 
             raise Refused(
                 "sdp",
                 f"{clock.gmid}:{clock.domain}",
-                f"clocked by grandmaster {clock.gmid} in domain {clock.domain}, ours is "
-                f"{ours} in domain {config.ptp_domain} "
+                f"clocked by grandmaster {clock.gmid} in domain {clock.domain}"
+                f"{_as_other(clock, other)}, ours is {ours} in domain {config.ptp_domain} "
                 "(ignore_refclk_gmid accepts it)",
             )
+
+
+def _as_other(clock: RefClock, other: OtherClock | None) -> str:
+    if other is None or (clock.gmid, clock.domain) != (other.gmid, other.domain):
+        return ""
+    return f", our clock {other.name}, to which sinks cannot keep yet"
 
 
 def check_interfaces(config: Config, before: Config, network: Network) -> None:

@@ -105,6 +105,7 @@ def describes(before: State, after: State) -> bool:
     """Whether the descriptions of sources differ between two states."""
     keys = (
         "rtp_port", "rtp_mcast_base", "ptp_domain", "custom_node_id", "clock_mode", "ptp_profile",
+        "ptp_clocks",
     )  # fmt: skip
     return (
         before.rate != after.rate

@@ -5,6 +5,7 @@ What only circumstances forbid (no address, another rate) leaves an entry that i
 
 from __future__ import annotations
 
+from aes67.config.clock import media_clock, second_clock
 from aes67.errors import Refused
 from aes67.session import identity, rows
 from aes67.session.checks import check_sink, check_source, effective_address, is_multicast
@@ -89,6 +90,12 @@ def sink_entry(
     channel_map = _owned(sink, audio.channels, owners if enabled else {}, notes)
     if stream.timing == "async":
         notes.append("runs as latched: resampling between clocks is not available yet")
+    second = second_clock(config)
+    if second and len(stream.legs) > 1:
+        notes.append(
+            f"the second leg comes from the network of the clock {second}: its sender must run on "
+            f"the time of {media_clock(config)}"
+        )
     legs = []
     for index, leg in enumerate(_receivable(state, stream) if enabled else ()):
         source = leg.included[0] if len(leg.included) == 1 else ""

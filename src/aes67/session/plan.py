@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aes67.config.clock import profiles
-from aes67.config.model import Config
 from aes67.session import rows
 from aes67.session.checks import is_multicast
+from aes67.session.clock_plan import clock_message, second_clock_message
 from aes67.session.entries import Sockets, sink_entry, source_entry
 from aes67.session.rows import SinkEntry, SinkLeg, SourceEntry
 from aes67.session.state import State
@@ -80,7 +79,8 @@ def plan(state: State) -> Plan:
                 {"interface": each.interface, "group": each.group, "source": each.source}
                 for each in memberships(state, sinks)
             ],
-            "clock": _clock(state.config),
+            "clock": clock_message(state.config),
+            **second_clock_message(state.config),
         },
         tables=rows.tables(sources, sinks),
         source_notes={key: _source_notes(key, sources) for key in sources},
@@ -113,27 +113,6 @@ def memberships(state: State, sinks: Mapping[int, SinkEntry]) -> list[Membership
         for (name, group), senders in sorted(wanted.items())
         for source in ([""] if "" in senders else sorted(senders))
     ]
-
-
-def _clock(config: Config) -> dict[str, Any]:
-    return {
-        "mode": config.clock_mode,
-        "interface": config.interfaces[0],
-        "domain": config.ptp_domain,
-        "dscp": config.ptp_dscp,
-        "priority1": config.priority1,
-        "priority2": config.ptp_priority2,
-        "sync_interval": config.ptp_sync_interval,
-        "announce_interval": config.ptp_announce_interval,
-        "allowed_masters": [each for each in config.ptp_allowed_masters.split(",") if each],
-        "asymmetry_ns": config.ptp_asymmetry_ns,
-        "card_timestamps": config.ptp_card_timestamps,
-        "link_delay_limit_ns": config.gptp_link_delay_limit_ns,
-        "ports": [
-            {"interface": interface, "profile": profile.name}
-            for interface, profile in zip(config.interfaces[:2], profiles(config), strict=False)
-        ],
-    }
 
 
 def _source_notes(key: int, sources: Mapping[int, SourceEntry]) -> tuple[str, ...]:
