@@ -38,6 +38,24 @@ def newer(sinks: Mapping[int, Sink], sources: Iterable[RemoteSource]) -> dict[in
     return found
 
 
+def without_doubles(sources: Iterable[RemoteSource], own: Iterable[str]) -> list[RemoteSource]:
+    """`sources` without those that carry the number of a session of ours and are not ours.
+
+    Two nodes with one address (two daemons on a machine, on its loopback) number their sessions
+    alike. What we send ourselves is known best here, so its sinks follow nobody else.
+
+    Args:
+        own: the descriptions of our own sources as they are now.
+    """
+    versions = {origin.key: origin.version for origin in map(_origin, own) if origin is not None}
+    found = []
+    for source in sources:
+        origin = source.description.origin
+        if origin is None or versions.get(origin.key, origin.version) == origin.version:
+            found.append(source)
+    return found
+
+
 def moved(sinks: Iterable[Sink], sources: Iterable[RemoteSource]) -> dict[int, str]:
     """Sinks that hear nothing, by id, and the description each should take instead of its own.
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 from aes67.discovery import follow
 from aes67.discovery.browser import Browser
+from aes67.discovery.remote import RemoteSource
 from aes67.errors import Refused
 from aes67.session.node import Node
 
@@ -59,7 +60,7 @@ class Follower:
             await asyncio.sleep(SETTLE_SECONDS)
             if not self._node.config.auto_sinks_update:
                 continue
-            await self._take_all(follow.newer(self._node.sinks, self._browser.sources()))
+            await self._take_all(follow.newer(self._node.sinks, self._heard()))
             if self._silence is None or self._silence.done():
                 self._silence = asyncio.create_task(self._follow_moved())
 
@@ -68,7 +69,12 @@ class Follower:
         await asyncio.sleep(SILENCE_SECONDS)
         if self._node.config.auto_sinks_update:
             silent = [self._node.sinks[each] for each in self.silent() if each in self._node.sinks]
-            await self._take_all(follow.moved(silent, self._browser.sources()))
+            await self._take_all(follow.moved(silent, self._heard()))
+
+    def _heard(self) -> list[RemoteSource]:
+        """What is announced, but for others that number their sessions as we do."""
+        own = [self._node.description(number, "sap") for number in self._node.sources]
+        return follow.without_doubles(self._browser.sources(), own)
 
     async def _take_all(self, found: Mapping[int, str]) -> None:
         for number, text in found.items():
