@@ -64,7 +64,7 @@ def test_the_request_of_a_real_client_gets_an_answer_of_the_real_server_s_shape(
         ("DESCRIBE rtsp://h/by-id/1 RTSP/2.0", "CSeq: 3", "RTSP/1.0 400 Bad Request\r\n"),
         ("GET / HTTP/1.1", "CSeq: 3", "RTSP/1.0 400 Bad Request\r\n"),
         ("rubbish", "CSeq: 3", "RTSP/1.0 400 Bad Request\r\n"),
-        ("SETUP rtsp://h/by-id/1 RTSP/1.0", "CSeq: 3", "RTSP/1.0 405 Method Not Allowed\r\nCSeq"),
+        ("PAUSE rtsp://h/by-id/1 RTSP/1.0", "CSeq: 3", "RTSP/1.0 405 Method Not Allowed\r\nCSeq"),
         ("OPTIONS * RTSP/1.0", "CSeq: 3", "RTSP/1.0 200 OK\r\nCSeq: 3\r\nPublic: OPTIONS, "),
     ],
 )  # fmt: skip

@@ -66,7 +66,9 @@ async def test_describe_octet_by_octet(server: RtspService, path: str, end: byte
         (b"DESCRIBE rtsp://h/by-name/Box RTSP/1.0\r\nCSeq: 1", "404 Not found"),
         (b"DESCRIBE rtsp://h/by-id/1 RTSP/1.0", "400 Bad Request"),
         (b"DESCRIBE nonsense RTSP/1.0\r\nCSeq: 1", "400 Bad Request"),
-        (b"SETUP rtsp://h/by-id/1 RTSP/1.0\r\nCSeq: 1", "405 Method Not Allowed"),
+        (b"SETUP rtsp://h/by-id/1 RTSP/1.0\r\nCSeq: 1", "400 Bad Request"),
+        (b"PLAY rtsp://h/by-id/1 RTSP/1.0\r\nCSeq: 1", "454 Session Not Found"),
+        (b"RECORD rtsp://h/by-id/1 RTSP/1.0\r\nCSeq: 1", "405 Method Not Allowed"),
         (b"OPTIONS * RTSP/1.0\r\nCSeq: 1", "200 OK"),
     ],
 )
@@ -80,10 +82,10 @@ async def test_other_requests(server: RtspService, request_line: bytes, status: 
 
 @pytest.mark.peer("ffprobe")
 async def test_ffmpeg_describes_what_we_serve(server: RtspService) -> None:
-    """It then wants to SETUP a session, which no RAVENNA server has."""
+    """It then asks for a session of its own, which we do not send to."""
     url = f"rtsp://127.0.0.1:{server.port}/by-name/Box%20K%C3%BCche%201"
     judge = await asyncio.create_subprocess_exec(
-        "ffprobe", "-v", "debug", url, stderr=asyncio.subprocess.PIPE
+        "ffprobe", "-v", "debug", "-rtsp_transport", "udp", url, stderr=asyncio.subprocess.PIPE
     )
     assert judge.stderr is not None
     log = (await asyncio.wait_for(judge.stderr.read(), 20)).decode()
@@ -91,4 +93,22 @@ async def test_ffmpeg_describes_what_we_serve(server: RtspService) -> None:
     found = re.search(r"SDP:\n(v=0\n.*?a=recvonly)\n", log, re.DOTALL)
     assert found, log
     assert found[1] == TEXT.strip()
-    assert "method SETUP failed: 405" in log
+    assert "method SETUP failed: 461" in log
+
+
+async def test_a_player_that_asks_everything_at_once_in_any_order(server: RtspService) -> None:
+    url = b"rtsp://h/by-id/1 RTSP/1.0\r\nCSeq: 1\r\n"
+    setup = b"SETUP " + url + b"Transport: RTP/AVP;multicast\r\n\r\n"
+    play = b"PLAY " + url + b"Session: 00000001\r\n\r\n"
+    down = b"TEARDOWN " + url + b"Session: 00000001\r\n\r\n"
+    huge = b"SETUP " + url + b"Transport: " + b"RTP/AVP/TCP;a=b," * 400 + b"RTP/AVP\r\n\r\n"
+    odd = b"SETUP " + url + b"Transport: \x00\xff;multicast\r\nSession: \xff\r\n\r\n"
+    last = b"OPTIONS * RTSP/1.0\r\nCSeq: 999\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 20)
+    writer.write(play + setup * 500 + play + down * 2 + huge + odd + last)
+    async with asyncio.timeout(60):
+        answer = (await reader.readuntil(b"CSeq: 999\r\n")).decode()
+    writer.close()
+    found = re.findall(r"RTSP/1.0 (\d{3}) ", answer)
+    assert found == ["454", *["200"] * 500, "200", "200", "454", "400", "454", "200"]
+    assert answer.count("destination=") == 500

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aes67.discovery.remote import label
+from aes67.discovery.rtsp_play import METHODS, Player
 from aes67.errors import WireError
 from aes67.wire import rtsp
 from aes67.wire.rtsp import RtspReader, RtspRequest, RtspResponse
 
 MAX_SESSIONS = 128
 IDLE_NS = 60_000_000_000
-METHODS = "OPTIONS, DESCRIBE"
 USER_AGENT = "aes67-daemon"
 """The contract's name: clients may know it."""
 
@@ -28,6 +28,7 @@ Find = Callable[[str], "tuple[int, str] | None"]
 @dataclass
 class _Session:
     seen_ns: int
+    player: Player
     reader: RtspReader = field(default_factory=RtspReader)
     described: dict[int, str] = field(default_factory=dict)
     """What it knows of each source."""
@@ -53,7 +54,7 @@ class RtspServer:
 
     def open(self, session: int, now_ns: int) -> None:
         """A client has connected; one too many ends the one idle longest, or itself."""
-        self._sessions[session] = _Session(now_ns)
+        self._sessions[session] = _Session(now_ns, Player(f"{session + 1:08d}", now_ns))
         if len(self._sessions) > MAX_SESSIONS:
             idle = [key for key, each in self._sessions.items() if not each.described]
             self._end(min(idle, key=lambda key: self._sessions[key].seen_ns))
@@ -68,6 +69,7 @@ class RtspServer:
         if state is None:
             return
         state.seen_ns = now_ns
+        state.player.heard(now_ns)
         try:
             messages = state.reader.receive(data)
         except WireError:
@@ -75,7 +77,8 @@ class RtspServer:
             return
         for message in messages:
             if isinstance(message, RtspRequest):  # a response is one to our ANNOUNCE
-                self._out.append(Output(session, self._answer(state, message).pack()))
+                answer = self._answer(state, message)
+                self._out.append(Output(session, answer.pack()))
 
     def changed(self, source: int, url: str, description: str) -> None:
         """Tell whoever described this source of its new description; `url` is its name now."""
@@ -120,13 +123,15 @@ class RtspServer:
             return RtspResponse(cseq, b"", 400, "Bad Request")
         if request.method == "OPTIONS":
             return RtspResponse((*cseq, ("Public", METHODS)))
-        if request.method != "DESCRIBE":
+        if request.method not in METHODS.split(", "):
             return RtspResponse((*cseq, ("Allow", METHODS)), b"", 405, "Method Not Allowed")
         try:
             path = rtsp.parse_url(request.url).path
         except WireError:
             return RtspResponse(cseq, b"", 400, "Bad Request")
         found = self._find(path)
+        if request.method != "DESCRIBE":
+            return session.player.answer(request, cseq, found)
         if found is None:
             return RtspResponse(cseq, b"", 404, "Not found")
         session.described[found[0]] = found[1]
