@@ -26,7 +26,7 @@ from typing import Any, TypeVar, cast
 import numba
 
 COMPILED_PACKAGES = ("clock", "media", "engine")
-_COMPILED = re.compile(r"^@(?:kernel|inner|intrinsic)\b|ExternalFunction", re.MULTILINE)
+_COMPILED = re.compile(r"^@(?:kernel|inner|inlined|intrinsic)\b|ExternalFunction", re.MULTILINE)
 _IMPORT = re.compile(
     r"^from (aes67[\w.]*) import ([^(\n]+)|^from (aes67[\w.]*) import \(", re.MULTILINE
 )
@@ -255,3 +255,8 @@ def inner(function: F) -> F:
     Without an entry from Python there is a third less to compile.
     """
     return _compile(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def inlined(function: F) -> F:
+    """Like `inner`, but put into its callers: for what takes less time than a call of it."""
+    return _compile(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
