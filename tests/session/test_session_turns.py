@@ -115,6 +115,16 @@ async def test_an_engine_is_found_silent_once_for_all_who_wait() -> None:
     assert list(node.sources) == [0]
 
 
+async def test_a_new_engine_that_takes_its_time_fails_nobody_who_waits() -> None:
+    world = World()
+    await world.begin(world.node.engine_connected(), world.node.put_source(source(0)))
+    await world.answer(TimeoutError())
+    assert world.node.in_force.refusal is not None
+    await world.answer()
+    assert world.done == [True, True]
+    assert (world.node.in_force.refusal, list(world.node.sources)) == (None, [0])
+
+
 async def test_clock_volumes_and_status_file_do_not_wait_for_the_engine() -> None:
     world = World()
     await world.begin(world.node.put_source(source(0)))

@@ -29,7 +29,7 @@ class Engine(Protocol):
 
 class InForce:
     """What holds now. `refusal` is why the engine does not run it, None when it does or is gone;
-    `silences` counts how often the engine has not answered in time."""
+    `silences` counts the changes the engine has not answered in time."""
 
     def __init__(self, state: State, engine: Engine) -> None:
         self.state = state
@@ -45,22 +45,30 @@ class InForce:
         Raises:
             Refused: nothing has changed.
         """
-        new = plan(state)
-        await self._apply(new)
-        self.state, self.plan, self.refusal = state, new, None
+        try:
+            await self._enter(state)
+        except TimeoutError:
+            self.silences += 1
+            self.refusal = silent()
+            raise self.refusal from None
 
     async def adopt(self, state: State) -> None:
         """The same for what cannot be undone, as a lost address: a refusal is kept and shown."""
         try:
-            await self.enter(state)
-        except Refused as refusal:
-            self.refusal = refusal
+            await self._enter(state)
+        except (Refused, TimeoutError) as problem:
+            self.refusal = problem if isinstance(problem, Refused) else silent()
             self.state, self.plan = state, _valid_plan(state) or self.plan
 
     async def greet(self) -> None:
         """Give a new engine, or one that refused, the state in force."""
         self._applied = None
         await self.adopt(self.state)
+
+    async def _enter(self, state: State) -> None:
+        new = plan(state)
+        await self._apply(new)
+        self.state, self.plan, self.refusal = state, new, None
 
     async def _apply(self, new: Plan) -> None:
         before, self._applied = self._applied, None
@@ -73,10 +81,6 @@ class InForce:
             await self._engine.apply(new.message, new.tables)
         except ConnectionError:
             return
-        except TimeoutError:
-            self.silences += 1
-            self.refusal = silent()
-            raise self.refusal from None
         except Refused:
             self._applied = before
             raise

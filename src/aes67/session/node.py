@@ -5,7 +5,8 @@ and only then is the state ours, saved and told. A refused change has changed no
 engine a change is kept and applied when one comes.
 
 What the engine must agree to goes one by one, so that plans keep their order: each has its turn,
-and who waits for it does so until the engine is found silent, not once more for each before it.
+and those that wait when one finds the engine silent are refused with it, not each after its own
+time. (A new engine's first plan finds nothing: it may have to be waited for longer.)
 Nothing else waits: reading, the clock, volumes and the status file go on beside a silent engine.
 
 Pure in that it opens nothing: engine, store and lock are given, and time is a number.
@@ -244,7 +245,7 @@ class Node(View):
         """The turn of a change that may be refused.
 
         Raises:
-            Refused: the engine was found silent while this change waited for its turn.
+            Refused: a change before this one has found the engine silent meanwhile.
         """
         silences = self.in_force.silences
         async with self._lock:
