@@ -25,7 +25,7 @@ if __package__ in (None, ""):
 
 from bench import latency, machine, media, memory, pacing, scale, startup
 from bench import page as bench_page
-from bench.ptp import accidents, bmca, contest, following_us, page, report
+from bench.ptp import accidents, bmca, contest, following_us, gptp, page, report
 from bench.rounds import Effort
 
 
@@ -68,6 +68,9 @@ BENCHMARKS = {
     ),
     "ptp-master": Benchmark(
         following_us.measure, Effort(1, 140), Effort(1, 90), "ptp4l following us", "quick"
+    ),
+    "ptp-gptp": Benchmark(
+        gptp.measure, Effort(1, 145), Effort(1, 90), "as ptp-contest, by IEEE 802.1AS", "quick"
     ),
     "ptp-cpu": Benchmark(following_us.cpu, Effort(1, 60), Effort(1, 22), "PTP's share of a core"),
     "ptp-bmca": Benchmark(bmca.measure, Effort(1, 0), Effort(1, 0), "same winner as ptp4l"),

@@ -47,6 +47,30 @@ uds_address {uds}
 [{interface}]
 """
 
+GPTP = """[global]
+gmCapable 1
+priority1 {priority1}
+priority2 248
+free_running {free}
+logAnnounceInterval 0
+logSyncInterval -3
+syncReceiptTimeout 3
+neighborPropDelayThresh 1000000
+min_neighbor_prop_delay -20000000
+assume_two_step 1
+path_trace_enabled 1
+follow_up_info 1
+transportSpecific 0x1
+ptp_dst_mac 01:80:C2:00:00:0E
+network_transport L2
+delay_mechanism P2P
+time_stamping software
+tx_timestamp_timeout 50
+uds_address {uds}
+[{interface}]
+"""
+"""Stamps of the kernel exceed 802.1AS's limit of 800 ns for a link's delay."""
+
 
 class Lab:
     """One bridge namespace with `lo` up, any number of others plugged into its bridges."""
@@ -75,6 +99,15 @@ class Lab:
         name, port = self._cable(space or self.space(), interface)
         self._join(port, bridge)
         return name
+
+    def link(self) -> tuple[str, str]:
+        """Two new namespaces with a cable between them: what 802.1AS sends passes no bridge."""
+        one, other = self.space(), self.space()
+        run("ip", "link", "add", INTERFACE, "netns", one,
+            "type", "veth", "peer", "name", INTERFACE, "netns", other)  # fmt: skip
+        for name in (one, other):
+            run("ip", "-n", name, "link", "set", INTERFACE, "up")
+        return one, other
 
     def _join(self, port: str, bridge: str) -> None:
         if bridge not in self._bridges:
@@ -150,6 +183,32 @@ class Lab:
                 interface=INTERFACE,
             )
         )  # fmt: skip
+        return self._clocked(space, settings, law, log, stamps, network)
+
+    def gptp4l(
+        self, space: str, *, priority1: int, law: Law, log: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """A real ptp4l in an 802.1AS network; see `ptp4l`. The lower `priority1` leads."""
+        number = next(self._numbers)
+        settings = self.folder / f"ptp4l-{number}.cfg"
+        settings.write_text(
+            GPTP.format(
+                priority1=priority1, free=int(log is None), uds=self.folder / f"uds-{number}",
+                interface=INTERFACE,
+            )
+        )  # fmt: skip
+        return self._clocked(space, settings, law, log)
+
+    def _clocked(
+        self,
+        space: str,
+        settings: Path,
+        law: Law | None,
+        log: Path | None,
+        stamps: Path | None = None,
+        network: tuple[float, float, int] = (0.0, 0.0, 0),
+    ) -> subprocess.Popen[bytes]:
+        """ptp4l with these settings, on the clock of `law` if there is one."""
         environment = {}
         if law is not None:
             shim = program("ptp/virtual_clock", "-shared", "-fPIC", "-ldl", "-lm")

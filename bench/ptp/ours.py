@@ -1,6 +1,6 @@
 """Our timekeeper alone in a namespace, as the engine runs it; writes down all it published.
 
-    python -m bench.ptp.ours --interface p0 --out FILE [--mode gm] [--sync -3]
+    python -m bench.ptp.ours --interface p0 --out FILE [--mode gm] [--profile gptp]
 
 Runs until SIGTERM. Estimates are noted where they are made, since the media clock slews on purpose.
 """
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from aes67.clock.estimator import Estimator
-from aes67.clock.measurement import SYNC, Measurement
+from aes67.clock.measurement import DELAY, Measurement
 from aes67.engine.clock_page import MediaRecord
 from aes67.engine.plan import ClockSpec
 from aes67.engine.timekeeper import Timekeeper
@@ -58,7 +58,7 @@ class Notes:
             self.measured.append(
                 (measurement.direction, measurement.raw_ns, measurement.master_ns, raw_now())
             )
-            if measurement.direction == SYNC and not self.first_sync_ns:
+            if measurement.direction != DELAY and not self.first_sync_ns:
                 self.first_sync_ns = measurement.raw_ns
             if estimator.usable:
                 line = estimator.line
@@ -98,7 +98,8 @@ async def _run(options: argparse.Namespace) -> None:
         ClockSpec.from_json(
             {"mode": options.mode, "interface": options.interface, "domain": options.domain,
              "dscp": 46, "priority1": 127, "priority2": 128, "sync_interval": options.sync,
-             "announce_interval": options.announce}
+             "announce_interval": options.announce,
+             "ports": [{"interface": options.interface, "profile": options.profile}]}
         )
     )  # fmt: skip
     if not options.plain:
@@ -134,9 +135,10 @@ def main() -> int:
     parser.add_argument("--interface", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--mode", default="ptp-slave")
+    parser.add_argument("--profile", default="aes67")
     parser.add_argument("--domain", type=int, default=0)
-    parser.add_argument("--sync", type=int, default=-3)
-    parser.add_argument("--announce", type=int, default=1)
+    parser.add_argument("--sync", type=int)
+    parser.add_argument("--announce", type=int)
     parser.add_argument("--plain", action="store_true", help="note no estimates: for CPU time")
     asyncio.run(_run(parser.parse_args()))
     return 0

@@ -28,6 +28,8 @@ GOALS: tuple[tuple[str, str, str, Callable[[Line], Any]], ...] = (
     ("20 % loss and spikes: unlocks", "0", "ptp-loss", lambda x: x["unlocks"]),
     ("error of ptp4l following us / following ptp4l", "<= 1.25", "ptp-master",
      lambda x: x["ratio"]),
+    ("gPTP: true rms error, us", "<= 3", "ptp-gptp", lambda x: x["rms_us"]),
+    ("the same / ptp4l's", "<= 1.2", "ptp-gptp", lambda x: x["ratio"]),
     ("BMCA contests with ptp4l's winner", "all, >= 30", "ptp-bmca", lambda x: x["same_winner"]),
     ("clock page read + RTP timestamp, ns", "<= 20", "ptp-read", lambda x: x["ns_each"]),
     ("torn reads", "0", "ptp-read", lambda x: x["torn"]),
