@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aes67.cli import main as cli
+from aes67.cli.clock_text import clock_line
 from aes67.cli.node import setting
 from aes67.cli.output import facts, nanoseconds, table
-from aes67.cli.ptp import clock_line
 from aes67.cli.streams import channel_map, sdp_channels
 from aes67.errors import Refused
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aes67.cli.ptp import clock_line, duration, screen, sparkline
+from aes67.cli.clock_text import clock_line, duration, screen, sparkline
 from aes67.clock.timebase import NS
 from aes67.ptp.history import History
 from aes67.ptp.snapshot import render

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aes67.cli.ptp import apart, clock_line, screen
+from aes67.cli.clock_text import apart, clock_line, screen
 from aes67.ptp.history import History
 
 SECOND = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 from aes67.cli.node import Commands
 from aes67.cli.output import facts, print_json
@@ -48,21 +49,25 @@ def remove(arguments: argparse.Namespace, client: Client) -> int:
 
 def status(arguments: argparse.Namespace, client: Client) -> int:
     """Say what is installed; 1 when the device is not."""
+    value = _state()
+    if arguments.json:
+        print_json(value)
+    else:
+        missing = ", ".join(value["missing_libraries"])
+        print(facts([*list(value.items())[:3], ("missing libraries", missing)]))
+    return 0 if value["installed"] else 1
+
+
+def _state() -> dict[str, Any]:
     from aes67.alsa.install import status as look
 
     found = look()
-    value = {
+    return {
         "installed": found.is_installed,
         "system_file": str(found.system_file) if found.system_file else None,
         "user_file": str(found.user_file) if found.user_file else None,
         "missing_libraries": list(found.missing_libraries),
     }
-    if arguments.json:
-        print_json(value)
-    else:
-        missing = ", ".join(found.missing_libraries)
-        print(facts([*list(value.items())[:3], ("missing libraries", missing)]))
-    return 0 if found.is_installed else 1
 
 
 def names(arguments: argparse.Namespace, client: Client) -> int:
@@ -90,7 +95,7 @@ def names(arguments: argparse.Namespace, client: Client) -> int:
 
 def _told(arguments: argparse.Namespace, sentences: list[str]) -> int:
     if arguments.json:
-        print_json(sentences)
+        print_json(_state() | {"messages": sentences})
     else:
         print("\n".join(sentences))
     return 0

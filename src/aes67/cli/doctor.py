@@ -13,7 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from aes67.cli.output import GREEN, RED, YELLOW, paint, print_json
+from aes67.cli.output import (
+    GREEN,
+    RED,
+    YELLOW,
+    columns_shown,
+    paint,
+    print_json,
+    wrapped,
+)
 from aes67.client import ApiError, Client, Unreachable
 from aes67.errors import Aes67Error
 
@@ -39,14 +47,15 @@ def doctor(arguments: argparse.Namespace, client: Client) -> int:
     found = [
         device(), real_time(), locked_memory(), ptp_ports(), governor(), *daemon(client),
     ]  # fmt: skip
+    columns = columns_shown()
     if arguments.json:
         print_json([asdict(each) for each in found])
     else:
         for each in found:
             mark = paint(each.state.ljust(8), COLOURS[each.state])
-            print(f"{mark}{each.subject}: {each.words}")
+            print(f"{mark}{wrapped(f'{each.subject}: {each.words}', 8, columns)}")
             if each.cure:
-                print(f"        {each.cure}")
+                print(f"        {wrapped(each.cure, 8, columns)}")
     return int(any(each.state == BAD for each in found))
 
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from aes67.cli.output import facts, paint, print_json, state, table
-from aes67.cli.ptp import clock_facts, clock_word
+from aes67.cli.clock_text import clock_facts, clock_word
+from aes67.cli.output import columns_shown, facts, paint, print_json, state, table, wrapped
 from aes67.client import Client
 from aes67.errors import Refused
 
@@ -38,27 +38,48 @@ def show_status(arguments: argparse.Namespace, client: Client) -> int:
         return 0
     engine, clock = status.get("engine", {}), status.get("clock", {})
     running = "running" if engine.get("connected") else paint("not running", "31")
+    columns = columns_shown()
     print(f"aes67 {status.get('version', '')}, engine {running}, clock {state(clock_word(clock))}")
     for warning in engine.get("warnings") or []:
-        print(paint(f"! {warning}", "33"))
-    print()
-    print(facts(clock_facts(clock)))
-    print()
-    print(table(SOURCE_HEAD, [source_row(row) for row in status["sources"]]))
-    print()
-    print(table(SINK_HEAD, [sink_row(row) for row in status["sinks"]]))
-    print()
-    print(table(PCM_HEAD, [pcm_row(row) for row in status.get("pcms", [])]))
-    print()
+        print(paint(f"! {wrapped(warning, 2, columns)}", "33"))
     interfaces = status.get("network", {}).get("interfaces", [])
-    print(table(NETWORK_HEAD, [interface_row(row) for row in interfaces]))
+    print(f"\n{facts(clock_facts(clock), columns)}\n")
+    print(f"{sources_text(status['sources'])}\n")
+    print(f"{sinks_text(status['sinks'])}\n")
+    pcms = [pcm_row(row) for row in status.get("pcms", [])]
+    print(table(PCM_HEAD, pcms, columns) if pcms else "no application has the device open")
+    print()
+    print(table(NETWORK_HEAD, [interface_row(row) for row in interfaces], columns))
     return 0
+
+
+def sources_text(rows: list[dict[str, Any]]) -> str:
+    """All sources as a table, and under it what is to be known of them."""
+    return _listed("source", SOURCE_HEAD, [source_row(row) for row in rows], rows)
+
+
+def sinks_text(rows: list[dict[str, Any]]) -> str:
+    """All sinks as a table, and under it what is to be known of them."""
+    return _listed("sink", SINK_HEAD, [sink_row(row) for row in rows], rows)
+
+
+def _listed(
+    kind: str, head: tuple[str, ...], lines: list[tuple[object, ...]], rows: list[dict[str, Any]]
+) -> str:
+    if not rows:
+        return f"no {kind}; aes67 {kind} add --help says how to make one"
+    columns = columns_shown()
+    notes = [
+        paint(f"! {wrapped(kind + ' {id}: {note}'.format_map(row), 2, columns)}", "33")
+        for row in rows
+        if row.get("note")
+    ]
+    return "\n".join((table(head, lines, columns), *notes))
 
 
 SOURCE_HEAD = ("source", "name", "state", "address", "codec", "channels", "packets", "errors")
 SINK_HEAD = (
     "sink", "name", "state", "timing", "packets", "lost", "late", "silent", "jitter", "spare",
-    "note",
 )  # fmt: skip
 PCM_HEAD = ("application", "direction", "process", "channels", "rate")
 
@@ -85,7 +106,7 @@ def sink_row(row: dict[str, Any]) -> tuple[object, ...]:
         row["id"], row["name"], word, row.get("timing"), counters.get("packets"),
         counters.get("lost"), counters.get("late"), counters.get("silent_frames"),
         milliseconds([leg.get("jitter_us") for leg in legs], max),
-        milliseconds([leg.get("margin_min_us") for leg in legs], min), row.get("note"),
+        milliseconds([leg.get("margin_min_us") for leg in legs], min),
     )  # fmt: skip
 
 
@@ -127,7 +148,7 @@ def configure(arguments: argparse.Namespace, client: Client) -> int:
     if arguments.json:
         print_json(config)
     elif not arguments.changes:
-        print(facts(sorted(config.items())))
+        print(facts(sorted(config.items()), columns_shown()))
     return 0
 
 

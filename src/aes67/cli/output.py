@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 
+LEAST_WIDTH = 8
+"""No column of text is cut below this."""
 GREEN, YELLOW, RED, BOLD = "32", "33", "31", "1"
 STATE_COLOURS = {
     "locked": GREEN, "locking": YELLOW, "holdover": YELLOW, "unlocked": RED,
@@ -20,6 +24,28 @@ def colours_wanted() -> bool:
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return sys.stdout.isatty()
+
+
+def columns_shown() -> int:
+    """How many columns the terminal has; 0 where the output is none, so that programs get all."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+
+
+def rows_shown() -> int:
+    """How many rows the terminal says it has; 0: unknown."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).lines
+    except (OSError, ValueError):
+        return 0
+
+
+def wrapped(text: str, indent: int, columns: int) -> str:
+    """`text` at a column, its further lines under its first; as it is when `columns` is 0."""
+    if not columns or len(text) <= columns - indent:
+        return text
+    room = max(columns - indent, 20)
+    lines = textwrap.wrap(text, room, break_on_hyphens=False)
+    return ("\n" + " " * indent).join(lines)
 
 
 def paint(text: str, colour: str | None) -> str:
@@ -39,15 +65,35 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Rows under their heads, columns aligned; numbers to the right."""
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], columns: int = 0) -> str:
+    """Rows under their heads, columns aligned; numbers to the right.
+
+    With `columns` the widest texts are cut so that a row fits into so many.
+    """
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max(len(head[i]), *(len(row[i]) for row in cells), 0) for i in range(len(head))]
     numeric = [bool(cells) and all(_is_number(row[i]) for row in cells) for i in range(len(head))]
+    if columns:
+        _narrow(widths, numeric, columns)
     lines = [_line(head, widths, numeric, BOLD)]
     for row in cells:
         lines.append(_line(row, widths, numeric, None))
     return "\n".join(lines)
+
+
+def _narrow(widths: list[int], numeric: Sequence[bool], columns: int) -> None:
+    """Take from the widest column of text until all fit, or none has anything to give."""
+    while sum(widths) + 2 * (len(widths) - 1) > columns:
+        widest = max((w, i) for i, w in enumerate(widths) if not numeric[i] or w == 0)
+        if widest[0] <= LEAST_WIDTH:
+            return
+        widths[widest[1]] -= 1
+
+
+def _cut(text: str, width: int) -> str:
+    if len(text) <= width:
+        return text
+    return text[: width - 1] + ("…" if "utf" in (sys.stdout.encoding or "").lower() else "~")
 
 
 def _line(
@@ -55,7 +101,8 @@ def _line(
 ) -> str:
     parts = []
     for text, width, right in zip(row, widths, numeric, strict=True):
-        padded = text.rjust(width) if right else text.ljust(width)
+        shown = _cut(text, width)
+        padded = shown.rjust(width) if right else shown.ljust(width)
         parts.append(paint(padded, colour or STATE_COLOURS.get(text)))
     return "  ".join(parts).rstrip()
 
@@ -72,11 +119,12 @@ def _is_number(text: str) -> bool:
     return text == "-" or text.replace(".", "", 1).lstrip("-").isdigit()
 
 
-def facts(rows: Iterable[tuple[str, object]]) -> str:
-    """Name and value, one a line, aligned."""
+def facts(rows: Iterable[tuple[str, object]], columns: int = 0) -> str:
+    """Name and value, one a line, aligned; with `columns` long values go on under themselves."""
     pairs = [(name, _cell(value)) for name, value in rows]
     width = max((len(name) for name, _ in pairs), default=0)
-    return "\n".join(f"{name.ljust(width)}  {state(value)}" for name, value in pairs)
+    lines = [(name, wrapped(value, width + 2, columns)) for name, value in pairs]
+    return "\n".join(f"{name.ljust(width)}  {state(value)}" for name, value in lines)
 
 
 def nanoseconds(value: object) -> str:

@@ -8,8 +8,8 @@ from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Any
 
-from aes67.cli.node import SINK_HEAD, SOURCE_HEAD, Commands, sink_row, source_row
-from aes67.cli.output import facts, print_json, table
+from aes67.cli.node import Commands, sinks_text, sources_text
+from aes67.cli.output import columns_shown, facts, print_json, table
 from aes67.client import Client
 from aes67.errors import Refused
 
@@ -190,7 +190,7 @@ def list_sources(arguments: argparse.Namespace, client: Client) -> int:
     if arguments.json:
         print_json(rows)
     else:
-        print(table(SOURCE_HEAD, [source_row(row) for row in rows]))
+        print(sources_text(rows))
     return 0
 
 
@@ -200,7 +200,7 @@ def list_sinks(arguments: argparse.Namespace, client: Client) -> int:
     if arguments.json:
         print_json(rows)
     else:
-        print(table(SINK_HEAD, [sink_row(row) for row in rows]))
+        print(sinks_text(rows))
     return 0
 
 
@@ -298,7 +298,10 @@ def browse(arguments: argparse.Namespace, client: Client) -> int:
          row["last_seen"])
         for row in rows
     ]  # fmt: skip
-    print(table(head, lines))
+    if lines:
+        print(table(head, lines, columns_shown()))
+    else:
+        print("nobody announces a stream")
     return 0
 
 
@@ -362,5 +365,5 @@ def sink_status(arguments: argparse.Namespace, client: Client) -> int:
     rows += [(key, sink.get(key)) for key in ("timing", "delay", "note")]
     rows.append(("flags", ", ".join(key for key, on in (sink.get("flags") or {}).items() if on)))
     rows += list((sink.get("counters") or {}).items())
-    print(facts(rows))
+    print(facts(rows, columns_shown()))
     return 0
