@@ -18,7 +18,8 @@ from aes67.engine.controls import Controls
 from aes67.errors import Refused
 from aes67.net.listener import listen
 from aes67.services import engine_link as engine_link_module
-from aes67.services.engine_link import Callbacks, EngineLink, Hello
+from aes67.services.engine_callbacks import Callbacks, Hello
+from aes67.services.engine_link import EngineLink
 from aes67.shm.layout import BUS, CLOCK, ENGINE_COUNTERS, MSG_CTL_WRITE
 from aes67.shm.region import telemetry_views
 from sim.alsa_client import AlsaClient

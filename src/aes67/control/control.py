@@ -28,7 +28,8 @@ from aes67.net.heartbeat import Heartbeat
 from aes67.net.interfaces import Interface as Found
 from aes67.net.interfaces import list_interfaces
 from aes67.net.link_watch import LinkWatch
-from aes67.services.engine_link import Callbacks, EngineLink, Hello
+from aes67.services.engine_callbacks import Callbacks, Hello
+from aes67.services.engine_link import EngineLink
 from aes67.services.rtcp import RtcpService
 from aes67.session.describe import Clock
 from aes67.session.events import ClockChanged, ConfigChanged, Event

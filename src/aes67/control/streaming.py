@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from importlib.util import find_spec
 
+from aes67.services.background import end
 from aes67.services.engine_link import EngineLink
 from aes67.services.streamer import Answer, StreamerGone, StreamerService
 from aes67.session.events import Event
@@ -60,9 +61,7 @@ class Streaming:
     async def close(self) -> None:
         """End the worker and all listeners; does nothing before `start`."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await end(task)
         await self._service.close()
         self._service.forget()
 

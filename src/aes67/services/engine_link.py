@@ -7,7 +7,6 @@ volumes in force by itself. Messages are described in docs/design.md, "Engine li
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import logging
 import os
@@ -18,8 +17,11 @@ from typing import Any
 
 from aes67.errors import Refused, WireError
 from aes67.net.seqpacket import Connection, Message, connect
+from aes67.services.background import end
+from aes67.services.engine_callbacks import Callbacks, Hello
 from aes67.services.engine_memory import EngineMemory
-from aes67.shm.region import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SHRINK, Region, attach
+from aes67.services.engine_tables import sealed_memory
+from aes67.shm.region import Region, attach
 
 log = logging.getLogger("aes67.engine_link")
 
@@ -30,46 +32,6 @@ RETRY_SECONDS_MAX = 0.1
 ANSWER_SECONDS = 10.0
 RESEND_SECONDS = 0.1
 """A new engine gets the last plan again unless whoever is called back sends one of his own."""
-
-
-@dataclass(frozen=True)
-class Hello:
-    """What an engine says of itself.
-
-    `serial` is that of the table in force, 0 without one; `realtime` says whether the tick runs
-    with real-time priority; `controls` are the volumes, None when nobody has set any yet.
-    """
-
-    generation: int
-    serial: int
-    realtime: bool
-    warnings: tuple[str, ...]
-    controls: dict[str, Any] | None
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """What the link calls, on the loop; none of them may block."""
-
-    connected: Callable[[Hello], None] = lambda hello: None
-    disconnected: Callable[[], None] = lambda: None
-    ptp: Callable[[dict[str, Any]], None] = lambda snapshot: None
-    """The clock's snapshot, at each change and once a second."""
-    second_clock: Callable[[dict[str, Any] | None], None] = lambda snapshot: None
-    """The second clock's, the same; None once there is none any more."""
-    second_page: Callable[[int], None] = os.close
-    """Descriptor of the second clock's page, to be taken over; WireError if it is none."""
-    network: Callable[[dict[str, Any]], None] = lambda network: None
-    """Interfaces as the engine knows them, at each change and once a second."""
-    pcms: Callable[[list[dict[str, Any]]], None] = lambda pcms: None
-    controls: Callable[[dict[str, Any]], None] = lambda controls: None
-    """Volumes and switches, after an application changed them and after connecting."""
-    rate_request: Callable[[int], None] = lambda rate: None
-    """Answer by `apply` with a plan of that rate, or by `refuse_rate`."""
-    bus: Callable[[], None] = lambda: None
-    """There is another capture bus."""
-    plan_refused: Callable[[Refused], None] = lambda refused: None
-    """A restarted engine does not take the plan its predecessor ran."""
 
 
 @dataclass
@@ -121,9 +83,7 @@ class EngineLink:
 
     async def close(self) -> None:
         """Disconnect. The engine goes on with the plan it has."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await end(self._task)
         self._forget_engine()
         if self._memory is not None:
             self._memory.close()
@@ -273,14 +233,7 @@ class EngineLink:
         if self._memory is not None:
             self._memory.close()
         self._memory = memory
-        hello = Hello(
-            generation=int(fields["generation"]),
-            serial=int(fields["serial"]),
-            realtime=bool(fields["realtime"]),
-            warnings=tuple(fields["warnings"]),
-            controls=fields.get("controls"),
-        )
-        self.hello = hello
+        self.hello = hello = Hello.read(fields)
         self._serial = max(self._serial, hello.serial)
         if hello.controls is None and self._controls is not None:
             self._send({"type": "controls", **self._controls})
@@ -328,7 +281,7 @@ class EngineLink:
             self._resend.cancel()
         self._serial += 1
         sent.serial = self._serial
-        memory = _sealed_memory(sent.tables)
+        memory = sealed_memory(sent.tables)
         try:
             self._send({**sent.message, "serial": sent.serial}, (memory,))
         finally:
@@ -337,16 +290,3 @@ class EngineLink:
     def _send(self, fields: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
         if self._connection is not None and self.connected:
             self._connection.send(json.dumps(fields).encode(), descriptors)
-
-
-def _sealed_memory(data: bytes) -> int:
-    """Descriptor of new memory with this content, sealed against resizing."""
-    fd = os.memfd_create("aes67-tables", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.ftruncate(fd, len(data))
-        os.pwrite(fd, data, 0)
-        fcntl.fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd

@@ -15,6 +15,7 @@ from aes67.discovery import follow
 from aes67.discovery.browser import Browser
 from aes67.discovery.remote import RemoteSource
 from aes67.errors import Refused
+from aes67.services.background import end
 from aes67.session.node import Node
 
 log = logging.getLogger("aes67.follow")
@@ -50,9 +51,7 @@ class Follower:
     async def close(self) -> None:
         """Stop following."""
         for task in (self._task, self._silence):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+            await end(task)
 
     async def _follow(self) -> None:
         while self._again:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aes67.net.udp import send_from
+from aes67.services.background import end
 from aes67.session.node import Node
 from aes67.session.reports import INTERVAL_NS, Reports, Sending, receiving, rtp_timestamp
 
@@ -54,10 +55,8 @@ class RtcpService:
 
     async def close(self) -> None:
         """Say goodbye for all sources and be silent."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        await end(self._task)
+        self._task = None
         self._leave(set(self._sent))
         for place in list(self._sockets):
             self._close(place)
