@@ -3,7 +3,8 @@
 Every case is one `aes67 selftest` or `aes67 latency`, as a user would type it. Results are kept in
 a file of JSON lines; a case that is in it is not run again, so an interrupted run goes on where it
 was. A case during which the machine kept the engine from running is tried again, and the report
-says how often.
+says how often. Cases may run side by side, which is quicker and harder: each is a daemon of its own
+in a network of its own, and they share the processors.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -174,12 +176,31 @@ def master_of(row: dict[str, Any]) -> str:
     return "ptp4l" if "--ptp4l" in row["arguments"] else "own"
 
 
+def is_due(arguments: Sequence[str], done: dict[str, dict[str, Any]], *, again: bool) -> bool:
+    """Whether a case is to be run: it was not yet, or it failed and failures are repeated."""
+    row = done.get(" ".join(arguments))
+    return row is None or (again and not row["result"]["ok"])
+
+
+def finished(cases: Iterable[Sequence[str]], jobs: int) -> Iterator[dict[str, Any]]:
+    """Results of cases in the order in which they end; none is begun after an interruption."""
+    with ThreadPoolExecutor(jobs) as executor:
+        running = [executor.submit(run, each) for each in cases]
+        try:
+            for each in as_completed(running):
+                yield each.result()
+        finally:
+            for each in running:
+                each.cancel()
+
+
 def main() -> int:
     """Run what has not been run, and print the report."""
     options = argparse.ArgumentParser(prog="make validate ARGS=...", description=__doc__)
     options.add_argument("--seconds", type=int, default=60, help="of audio in each case")
     options.add_argument("--only", default="", help="cases whose arguments contain this text")
     options.add_argument("--limit", type=int, default=10**6, help="so many cases in this run")
+    options.add_argument("--jobs", type=int, default=1, help="so many self-tests side by side")
     options.add_argument("--again", action="store_true", help="repeat the ones that failed")
     options.add_argument("--results", type=Path, default=FOLDER / "samples.jsonl")
     options.add_argument("--report", type=Path, default=FOLDER / "samples.md")
@@ -187,19 +208,16 @@ def main() -> int:
     chosen.results.parent.mkdir(parents=True, exist_ok=True)
     done = known(chosen.results)
     wanted = [each for each in cases(chosen.seconds) if chosen.only in " ".join(each)]
-    left = chosen.limit
-    for number, arguments in enumerate(wanted, 1):
-        name = " ".join(arguments)
-        if left <= 0:
-            break
-        if name in done and not (chosen.again and not done[name]["result"]["ok"]):
-            continue
-        left -= 1
-        row = done[name] = run(arguments)
+    left = [each for each in wanted if is_due(each, done, again=chosen.again)][: chosen.limit]
+    samples = finished((each for each in left if each[0] == "selftest"), max(1, chosen.jobs))
+    delays = finished((each for each in left if each[0] == "latency"), 1)
+    for number, row in enumerate(itertools.chain(samples, delays), 1):
+        name = " ".join(row["arguments"])
+        done[name] = row
         with chosen.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         verdict = "ok" if row["result"]["ok"] else f"FAILED {row['result'].get('problems')}"
-        print(f"[{number}/{len(wanted)}] {name}: {verdict}", flush=True)
+        print(f"[{number}/{len(left)}] {name}: {verdict}", flush=True)
         chosen.report.write_text(report(list(done.values()), machine()), encoding="utf-8")
     return 0 if all(row["result"]["ok"] for row in done.values()) else 1
 
