@@ -180,6 +180,7 @@ class Control:
 
     def _disconnected(self) -> None:
         self.told.pcms = []
+        self.node.other_clock = None
         self._spawn(self._clock_changed(None))
 
     async def _clock_changed(self, snapshot: dict[str, Any] | None) -> None:

@@ -13,7 +13,7 @@ from aes67.session.contract import sink_object, source_object
 from aes67.session.describe import Clock
 from aes67.session.model import OWN_SOURCE_KEYS
 from aes67.session.node import Node
-from aes67.session.reference_clock import keeps_to_note
+from aes67.session.reference_clock import OtherClock, keeps_to_note
 from aes67.session.rows import SinkLeg
 
 CONTRACT_STATUS = {"unlocked": "unlocked", "locking": "locking", "locked": "locked"}
@@ -74,8 +74,7 @@ def sink_view(
         }
     notes = list(node.plan.sink_notes.get(number, ()))
     if stream is not None:
-        ours = media_clock(node.config)
-        notes.append(keeps_to_note(stream.audio, node.other_clock, ours))
+        notes.append(keeps_to_note(stream.audio, _other_clock(node), media_clock(node.config)))
     ways = node.plan.legs.get(number, ())
     missing = leg_missing(legs, len(ways), node.state.rate)
     return view | {
@@ -87,6 +86,12 @@ def sink_view(
             for index, (interface, leg) in enumerate(ways)
         ],
     }
+
+
+def _other_clock(node: Node) -> OtherClock | None:
+    """The second clock while it follows another grandmaster than the media clock."""
+    other, ours = node.other_clock, (node.clock.gmid, node.config.ptp_domain)
+    return None if other is None or (other.gmid, other.domain) == ours else other
 
 
 LEG_COUNTS = (

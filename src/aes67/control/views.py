@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from aes67.config.clock import media_clock
+from aes67.config.clock import media_clock, second_clock
 from aes67.control.flag_windows import FlagWindows
 from aes67.control.flags import flags, leg_missing, minimum_time_ms
 from aes67.control.network_view import network_view, network_warnings
@@ -77,7 +77,9 @@ class Views:
         if self._told.ptp is None or not self._link.connected:
             return {"state": "unlocked", "reason": NO_ENGINE}
         age_seconds = (time.monotonic_ns() - self._told.ptp_ns) / 1e9
-        named = {"name": media_clock(self._node.config), "second": self._told.second.view()}
+        config = self._node.config
+        second = self._told.second.view() if second_clock(config) else None
+        named = {"name": media_clock(config), "second": second}
         return self._told.ptp | {"age_seconds": round(age_seconds, 3)} | named
 
     def clock_history(self, span: str, clock: str = "") -> dict[str, Any]:
