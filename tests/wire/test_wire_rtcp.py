@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aes67.errors import WireError
-from aes67.wire import rtcp
+from aes67.wire import rtcp, rtcp_reader
 from aes67.wire.rtcp import (
     Goodbye,
     OtherPacket,
@@ -43,7 +43,7 @@ def test_ffmpegs_report_both_ways() -> None:
     data = (VECTORS / "ffmpeg_sender_report.bin").read_bytes()
     expected = json.loads((VECTORS / "ffmpeg_sender_report.json").read_text(encoding="utf-8"))
     ntp = expected["ntp_seconds"] << 32 | expected["ntp_fraction"]
-    (report,) = rtcp.parse(data)
+    (report,) = rtcp_reader.parse(data)
     assert report == SenderReport(
         expected["ssrc"], ntp, expected["rtp_timestamp"], expected["packets"], expected["octets"]
     )
@@ -64,24 +64,24 @@ def test_ffmpegs_report_both_ways() -> None:
     ],
 )  # fmt: skip
 def test_every_kind_both_ways(packet: RtcpPacket, data: bytes) -> None:
-    assert rtcp.parse(data) == (packet,)
+    assert rtcp_reader.parse(data) == (packet,)
     assert packet.pack() == data
 
 
 def test_a_compound_datagram() -> None:
     data = REPORT_BYTES + NAMES_BYTES + LEAVING_BYTES
-    assert rtcp.parse(data) == (REPORT, NAMES, LEAVING)
+    assert rtcp_reader.parse(data) == (REPORT, NAMES, LEAVING)
     assert rtcp.pack((REPORT, NAMES, LEAVING)) == data
 
 
 def test_a_profiles_extension_is_passed_over() -> None:
     data = bytes.fromhex("80 c9 0002 00000007 deadbeef")
-    assert rtcp.parse(data) == (ReceiverReport(7),)
+    assert rtcp_reader.parse(data) == (ReceiverReport(7),)
 
 
 def test_padding_of_the_last_packet() -> None:
     data = EMPTY_BYTES + bytes.fromhex("a0 c9 0002 00000007 00000004")
-    assert rtcp.parse(data) == (ReceiverReport(7), ReceiverReport(7))
+    assert rtcp_reader.parse(data) == (ReceiverReport(7), ReceiverReport(7))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_ntp_time(unix_ns: int, expected: int) -> None:
 )
 def test_malformed_packets_say_what_and_where(data: str, reason: str, offset: int) -> None:
     with pytest.raises(WireError, match=reason) as caught:
-        rtcp.parse(bytes.fromhex(data))
+        rtcp_reader.parse(bytes.fromhex(data))
     assert caught.value.offset == offset
 
 
@@ -173,7 +173,7 @@ packets = st.one_of(
 
 @given(st.lists(packets, min_size=1, max_size=4).map(tuple))
 def test_what_is_packed_is_read_back(compound: tuple[RtcpPacket, ...]) -> None:
-    assert rtcp.parse(rtcp.pack(compound)) == compound
+    assert rtcp_reader.parse(rtcp.pack(compound)) == compound
 
 
 @st.composite
@@ -188,7 +188,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 @settings(max_examples=400)
 def test_any_bytes_are_packets_or_a_wire_error(data: bytes) -> None:
     try:
-        found = rtcp.parse(data)
+        found = rtcp_reader.parse(data)
     except WireError:
         return
     assert 1 <= len(found) <= len(data) // 4

@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from aes67.errors import WireError
 from aes67.wire import sdp
 from aes67.wire.sdp_attributes import MediaClock, RefClock, ptime_text
-from aes67.wire.sdp_media import AudioStream, audio_streams
+from aes67.wire.sdp_media import audio_streams
+from aes67.wire.sdp_stream import AudioStream
 from aes67.wire.sdp_timing import timing_advice
 from sim.session_texts import damaged, samples
 

@@ -15,7 +15,8 @@ from aes67.errors import WireError
 from aes67.wire import rtsp_transport, sdp
 from aes67.wire.rtsp import Headers, RtspRequest, RtspResponse
 from aes67.wire.rtsp_transport import Transport
-from aes67.wire.sdp_media import Leg, audio_streams
+from aes67.wire.sdp_media import audio_streams
+from aes67.wire.sdp_stream import Leg
 
 SESSION_SECONDS = 60
 METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN"

@@ -14,7 +14,7 @@ from aes67.session.rows import SinkEntry, SinkLeg, SourceEntry, SourceLeg
 from aes67.session.state import State
 from aes67.session.stream import SinkStream
 from aes67.shm.layout import MAX_SOCKETS
-from aes67.wire.sdp_media import Leg
+from aes67.wire.sdp_stream import Leg
 
 UNICAST_TTL = 64
 LOOPBACK = "lo"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aes67.config.clock import WITHOUT_PTP, media_profiles
 from aes67.config.model import Config
-from aes67.wire.sdp_media import AudioStream
+from aes67.wire.sdp_stream import AudioStream
 
 GPTP = "gptp"
 """Name of the profile."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aes67.errors import WireError
-from aes67.wire import rtcp
+from aes67.wire import rtcp, rtcp_reader
 
 INTERVAL_NS = 5_000_000_000
 """RFC 3550, 6.2: the least time between reports, before it is spread over 0.5 to 1.5 of it."""
@@ -133,7 +133,7 @@ class Reports:
     def receive(self, data: bytes, address: str, now_ns: int) -> None:
         """A datagram of somebody else's. What cannot be read is as if it had not come."""
         try:
-            packets = rtcp.parse(data)
+            packets = rtcp_reader.parse(data)
         except WireError:
             return
         for packet in packets:

@@ -21,7 +21,8 @@ from aes67.shm.layout import (
 )
 from aes67.wire import sdp
 from aes67.wire.payload import MAX_PAYLOAD_BYTES
-from aes67.wire.sdp_media import AudioStream, Leg, audio_streams
+from aes67.wire.sdp_media import audio_streams
+from aes67.wire.sdp_stream import AudioStream, Leg
 from aes67.wire.sdp_timing import timing_advice
 
 CODECS = {"L16": (CODEC_L16, 2), "L24": (CODEC_L24, 3), "AM824": (CODEC_AM824, 4)}

@@ -14,7 +14,7 @@ from typing import Literal
 from aes67.wire.payload import CODECS, MAX_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES_ST2110
 from aes67.wire.sdp import Attribute, MediaDescription, SessionDescription
 from aes67.wire.sdp_attributes import RefClock, read_source_filter
-from aes67.wire.sdp_media import AudioStream
+from aes67.wire.sdp_stream import AudioStream
 
 Severity = Literal["error", "warning", "note"]
 Profile = Literal["aes67", "st2110", "dante"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from aes67.wire.sdp_media import AudioStream
+from aes67.wire.sdp_stream import AudioStream
 
 TRACEABLE_CLOCKS = ("gps", "gal", "glonass")
 """Reference clocks (RFC 7273) whose second is PTP's second, though we cannot compare the phase."""
