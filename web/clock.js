@@ -274,19 +274,6 @@ function Slaves({ slaves }) {
     <td class="number">${count(slave.requests)}</td><td class="number">${duration(slave.last_heard_seconds)} ago</td></tr>`)}</tbody></table></div>`;
 }
 
-// The clock of a network that keeps a time of its own; nothing runs on it.
-function Second({ clock: { name, second } }) {
-  if (!second) return null;
-  return html`<div class="second"><h3>Second clock: ${second.name}</h3><${State} clock=${second} /><dl class="facts">
-    <${Fact} name=${`Ahead of ${name}`} note=${ppm(second.ahead_of_media_ppm)}>${nanoseconds(second.ahead_of_media_ns)}<//>
-    <${Fact} name="Uncertainty" note="3 σ">${nanoseconds(second.uncertainty_ns)}<//>
-    <${Fact} name="Grandmaster"><code>${second.gmid || "none"}</code><//>
-    <${Fact} name="Interface">${second.interface || "–"}<//>
-    <${Fact} name="Domain">${count(second.domain)}<//>
-    <${Fact} name="Use">shown only: all that is sent and played runs on ${name}<//>
-  </dl></div>`;
-}
-
 // The clock of a second network that keeps a time of its own; nothing is played by it.
 function Second({ second }) {
   if (!second) return null;
@@ -304,7 +291,6 @@ export function Clock({ clock }) {
   return html`<section id="clock" aria-labelledby="h-clock"><h2 id="h-clock">Clock</h2>
     <${State} clock=${clock} /><${Figures} clock=${clock} />${LOCAL[clock.mode] ? null : html`<${History} clock=${clock} />`}
     <${Slaves} slaves=${clock.slaves} /><${Masters} clock=${clock} /><${Ports} ports=${clock.ports} />
-    <${Second} clock=${clock} />
     <div class="more"><div><${Times} clock=${clock} /><${Changes} clock=${clock} /></div><div><${Messages} messages=${clock.messages} /></div></div></section>
   <${Second} second=${clock.second} />`;
 }

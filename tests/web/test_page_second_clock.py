@@ -14,7 +14,7 @@ from sim.page_user import PATIENCE_S
 
 pytestmark = [pytest.mark.peer("chromium"), pytest.mark.timeout(300)]
 
-SHOWN = "document.querySelector('#clock .second')?.innerText ?? ''"
+SHOWN = "document.querySelector('#second')?.innerText ?? ''"
 MEDIA = {"state": "locked", "reason": "3 sigma 1 us", "gmid": "00-1D-C1-FF-FE-00-00-01"}
 STAGE: dict[str, Any] = {
     "name": "stage", "state": "holdover", "reason": "no Sync from the stage", "interface": "eth1",
@@ -37,7 +37,7 @@ async def test_the_second_clock_is_on_the_page(
         await page.open(f"http://127.0.0.1:{served.port}/#clock")
         await page.until(f"{SHOWN}.includes('no Sync from the stage')", PATIENCE_S)
         text = await page.ask(SHOWN)
-        for words in ("stage", "holdover", "3600.000 s", "20.000 ppm", STAGE["gmid"], "eth1"):
+        for words in ("stage", "holdover", "3600.0000", "20.000 ppm", STAGE["gmid"], "eth1"):
             assert words in text
-        assert "runs on media" in text
+        assert "shown only" in text
         assert page.errors == []
