@@ -2,7 +2,7 @@
 // verdict, flag and reason comes from the service in words.
 
 import { render } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Clock, LAMP } from "/clock.js";
 import { counted, duration, moment } from "/format.js";
 import { Listening, Player } from "/listen.js";
@@ -74,7 +74,6 @@ function View({ view, live, listening }) {
 
 function App({ live, listening }) {
   const [view, setView] = useState(chosen() ?? PATHS[location.pathname] ?? "streams");
-  const main = useRef(null);
   const { status, link } = live;
   useEffect(() => {
     // A link to a part of the page (#sink-3) shows the view it is in and keeps the browser's own jump.
@@ -88,9 +87,8 @@ function App({ live, listening }) {
     addEventListener("hashchange", went);
     return () => removeEventListener("hashchange", went);
   }, []);
-  useEffect(() => { document.body.classList.toggle("stale", link.kind === "lost"); }, [link.kind]);
   const warnings = status?.engine.warnings ?? [];
-  return html`<${Header} live=${live} view=${view} /><main ref=${main}>
+  return html`<${Header} live=${live} view=${view} /><main>
     ${warnings.length ? html`<ul id="notices" aria-label="Things to know">${warnings.map((text) => html`<li key=${text}>${text}</li>`)}</ul>` : null}
     ${status ? html`<${View} view=${view} live=${live} listening=${listening} />` : link.kind === "lost" ? null : html`<p class="empty">Connecting …</p>`}</main>
     ${status ? html`<${Player} listening=${listening} sinks=${status.sinks} />` : null}
@@ -101,6 +99,7 @@ let drawn = 0;
 function draw() {
   drawn ||= requestAnimationFrame(() => { // none while the page is hidden
     drawn = 0;
+    document.body.classList.toggle("stale", live.state.link.kind === "lost");
     render(html`<${App} live=${live.state} listening=${listening} />`, document.getElementById("page"));
   });
 }

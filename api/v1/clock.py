@@ -52,6 +52,15 @@ class Master(BaseModel):
     grandmaster: Grandmaster | None
 
 
+class Slave(BaseModel):
+    """A slave that asked us for its delay in the last two minutes."""
+
+    port: str = Field(description="its port identity")
+    interface: str
+    requests: int = Field(description="Delay_Req answered")
+    last_heard_seconds: float
+
+
 class Jitter(BaseModel):
     """Standard deviation of the measurements of each direction, in ns."""
 
@@ -79,6 +88,7 @@ class Clock(BaseModel):
     seconds_in: dict[str, float] = Field(default={}, description="time spent in each state")
     messages: dict[str, Any] = Field(default={}, description="counts, rates a second, losses")
     masters: list[Master] = []
+    slaves: list[Slave] = Field(default=[], description="who asks us, the newest first, up to 64")
     name: str = Field(default="", description="what ptp_clocks calls it")
     second: SecondClock | None = Field(
         default=None, description="the clock of the second interface; null: it is a port of this"

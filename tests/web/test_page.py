@@ -12,9 +12,11 @@ from aes67.ptp.snapshot import render
 from aes67_api.listener import Listener
 from sim.browser import Page, chromium
 from sim.http_node import HttpNode
+from sim.page_user import PATIENCE_S
 from sim.world import Master, Oscillator, World
 
-pytestmark = pytest.mark.peer("chromium")
+# a first compilation of the clock on a busy machine takes its time
+pytestmark = [pytest.mark.peer("chromium"), pytest.mark.timeout(300)]
 
 MASTER = "00-1D-C1-FF-FE-00-00-01"
 STATE = "document.querySelector('#clock .word strong')?.textContent"
@@ -72,10 +74,12 @@ def tell(node: HttpNode, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyP
 
 
 async def test_without_an_engine_it_says_so(page: Page) -> None:
-    await page.until(f"{STATE} === 'unlocked'")
+    await page.until(f"{STATE} === 'unlocked'", PATIENCE_S)
     assert await page.ask(REASON) == "the engine is not running"
     assert await page.ask("document.querySelectorAll('.charts figure').length") == 1
-    await page.until("document.querySelector('.why')?.textContent.startsWith('The engine said')")
+    await page.until(
+        "document.querySelector('.why')?.textContent.startsWith('The engine said')", PATIENCE_S
+    )
 
 
 async def test_it_shows_the_clock_its_history_and_every_master(
@@ -83,7 +87,7 @@ async def test_it_shows_the_clock_its_history_and_every_master(
 ) -> None:
     told = snapshots(50)
     tell(node, told, monkeypatch)
-    await page.until(f"{STATE} === 'locked'")
+    await page.until(f"{STATE} === 'locked'", PATIENCE_S)
     text = await page.ask("document.querySelector('#clock').innerText")
     for word in (MASTER, "EC-EC-EC-EC-EC-EC-EC-EC", "followed", "other domain", "Delay_Resp"):
         assert word in text
@@ -92,12 +96,14 @@ async def test_it_shows_the_clock_its_history_and_every_master(
         buttons = "[...document.querySelectorAll('.spans button')]"
         button = f"{buttons}.find(button => button.innerText === '{span}')"
         await page.ask(f"{button}.click()")
-        await page.until(f"{button}.getAttribute('aria-pressed') === 'true'")
-        await page.until("document.querySelectorAll('#clock .plot canvas').length === 3")
-        await page.until(f"{INK}.every(ink => ink > 0.005)")
-    await page.until("document.querySelectorAll('.changes li').length > 1")
+        await page.until(f"{button}.getAttribute('aria-pressed') === 'true'", PATIENCE_S)
+        await page.until(
+            "document.querySelectorAll('#clock .plot canvas').length === 3", PATIENCE_S
+        )
+        await page.until(f"{INK}.every(ink => ink > 0.005)", PATIENCE_S)
+    await page.until("document.querySelectorAll('.changes li').length > 1", PATIENCE_S)
     await page.ask(POINT)
-    await page.until(f"{READINGS}.every(text => text !== '')")
+    await page.until(f"{READINGS}.every(text => text !== '')", PATIENCE_S)
     offset, delay, rate = await page.ask(READINGS)
     assert "±" in offset, "with its 3 sigma"
     assert "locked" in offset
@@ -110,7 +116,7 @@ async def test_it_fits_a_telephone_in_both_schemes(
     page: Page, node: HttpNode, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     tell(node, snapshots(20), monkeypatch)
-    await page.until(f"{STATE} === 'locked'")
+    await page.until(f"{STATE} === 'locked'", PATIENCE_S)
     before = await page.look(1280, 900, "dark" if scheme == "light" else "light")
     narrow = await page.look(390, 844, scheme)
     assert narrow[:8] == before[:8] == b"\x89PNG\r\n\x1a\n"
@@ -123,16 +129,16 @@ async def test_it_fits_a_telephone_in_both_schemes(
 async def test_it_says_that_the_connection_is_lost_and_goes_on_when_it_is_back(
     page: Page, node: HttpNode, served: Listener
 ) -> None:
-    await page.until(f"{LINK} === 'live'")
+    await page.until(f"{LINK} === 'live'", PATIENCE_S)
     port = served.port
     await served.close()
-    await page.until("document.body.classList.contains('stale')")
+    await page.until("document.body.classList.contains('stale')", PATIENCE_S)
     assert await page.ask(VERDICT) == "connection lost"
     assert "Trying again" in await page.ask(LOST)
     again = Listener(node.app, "127.0.0.1")
     await again.open(port)
     try:
-        await page.until(f"{LINK} === 'live' && !{LOST}")
+        await page.until(f"{LINK} === 'live' && !{LOST}", PATIENCE_S)
         assert await page.ask("document.body.classList.contains('stale')") is False
         assert await page.ask(VERDICT) == "engine not running"
     finally:

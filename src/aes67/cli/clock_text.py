@@ -25,6 +25,7 @@ MASTER_HEAD = (
 )  # fmt: skip
 CHANGE_HEAD = ("changed", "to", "grandmaster", "why")
 CHANGES_SHOWN = 6
+SLAVES_NAMED = 3
 HISTORY_HEAD = ("history", "worst", "offset", "3 sigma to", "path delay", "rate, ppm")
 SENT = {
     "Announce": "announce_sent", "Sync": "sync_sent", "Follow_Up": "follow_up_sent",
@@ -124,6 +125,10 @@ def _told(clock: dict[str, Any]) -> list[tuple[str, object]]:
         return []
     asked = (messages.get("per_second") or {}).get("Delay_Req")
     words = f"{asked} Delay_Req a second" if asked else "nothing: no Delay_Req comes"
+    if slaves := clock.get("slaves"):
+        names = ", ".join(each["port"] for each in slaves[:SLAVES_NAMED])
+        more = f" and {len(slaves) - SLAVES_NAMED} more" if len(slaves) > SLAVES_NAMED else ""
+        words += f" ({names}{more})"
     return [
         ("priority", f"{far['priority1']}/{far['priority2']}, class {far['clock_class']}"),
         ("slaves ask", words),

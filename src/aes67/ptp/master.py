@@ -9,7 +9,7 @@ from aes67.clock.timebase import NS, Line
 from aes67.ptp.decision import Parent
 from aes67.ptp.foreign import interval_ns
 from aes67.wire import ptp_header as h
-from aes67.wire.ptp_header import Header
+from aes67.wire.ptp_header import Header, PortIdentity
 from aes67.wire.ptp_messages import (
     TLV_PATH_TRACE,
     Announce,
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ANSWERS_PER_SECOND = 1_000
 """A hundred slaves at 8 a second, and some to spare."""
+SLAVES = 64
+"""So many slaves are remembered, those who asked last."""
 FREE_RUNNING = Quality(clock_class=248, accuracy=0xFE, variance=0xFFFF)
 """Default class, accuracy unknown: a clock nobody has synchronised."""
 
@@ -44,6 +46,8 @@ class Master:
         self.delay_responses = 0
         self.unanswered = 0
         """Delay_Req beyond ANSWERS_PER_SECOND."""
+        self.slaves: dict[PortIdentity, tuple[int, int]] = {}
+        """Of each slave the Delay_Req answered and when the last came, by that time."""
         self._second_ns = 0
         self._answered = 0
         self._announce_sequence = 0
@@ -104,6 +108,10 @@ class Master:
             return None
         self._answered += 1
         self.delay_responses += 1
+        slave = request.header.source
+        self.slaves[slave] = (self.slaves.pop(slave, (0, 0))[0] + 1, stamp_ns)
+        if len(self.slaves) > SLAVES:
+            del self.slaves[next(iter(self.slaves))]
         header = replace(
             self._header(
                 h.DELAY_RESP,

@@ -26,6 +26,8 @@ from aes67.wire.ptp_header import SYNC as SYNC_MESSAGE
 from aes67.wire.ptp_messages import Announce
 
 NO_CLOCK = bytes(8)
+SLAVE_FORGOTTEN_NS = 120 * NS
+"""A Delay_Req comes every 32 s or sooner in the default profile; some are lost."""
 
 
 def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
@@ -71,7 +73,22 @@ def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
             for each in clock.ports
             for heard in sorted(each.heard.masters.values(), key=lambda m: (m.domain, m.clock))
         ],
+        "slaves": [slave for each in clock.ports for slave in _slaves(each, now_ns)],
     }
+
+
+def _slaves(port: Port, now_ns: int) -> list[dict[str, Any]]:
+    """Who asked this port for its delay of late; nobody asks one that leads no more."""
+    return [
+        {
+            "port": str(identity),
+            "interface": port.config.interface,
+            "requests": requests,
+            "last_heard_seconds": round(max(0, now_ns - last_ns) / NS, 3),
+        }
+        for identity, (requests, last_ns) in reversed(port.master.slaves.items())
+        if now_ns - last_ns < SLAVE_FORGOTTEN_NS
+    ]
 
 
 def _reason(clock: OrdinaryClock, now_ns: int) -> str:
