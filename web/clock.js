@@ -38,7 +38,7 @@ function Following({ clock }) {
   </dl>`;
 }
 
-const CLASSES = { 6: "a primary reference", 7: "a reference, held", 13: "an application's time", 248: "nobody's reference", 255: "slave only" };
+const CLASSES = { 6: "primary", 7: "holdover", 13: "application", 248: "default", 255: "slave only" };
 
 // What we tell slaves, and what they ask.
 function Leading({ clock }) {
