@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import array
 import errno
-import fcntl
 import os
-import socket
 import struct
 from dataclasses import dataclass
 
-SIOCETHTOOL = 0x8946
-SIOCSHWTSTAMP = 0x89B0
-SIOCGHWTSTAMP = 0x89B1
+from aes67.net.ifreq import SIOCETHTOOL, SIOCGHWTSTAMP, SIOCSHWTSTAMP, exchange
+from aes67.net.timestamping import RAW_HARDWARE, RX_HARDWARE, TX_HARDWARE
+
 ETHTOOL_GET_TS_INFO = 0x41
-TX_HARDWARE = 1 << 0
-RX_HARDWARE = 1 << 2
-RAW_HARDWARE = 1 << 6
 TX_ON = 1
 FILTER_ALL = 1
 FILTER_V2_L4_EVENT = 6
@@ -31,7 +26,6 @@ FILTER_V2_EVENT = 12
 _TS_INFO = struct.Struct("=IIiI12xI12x")
 """Up to phc_index; tx_types and rx_filters, each with three reserved words behind it."""
 _CONFIG = struct.Struct("=iii")
-_REQUEST = struct.Struct("@16sP16x")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,7 @@ def support(interface: str) -> Support:
     info = array.array("B", bytes(_TS_INFO.size))
     _TS_INFO.pack_into(info, 0, ETHTOOL_GET_TS_INFO, 0, 0, 0, 0)
     try:
-        _ask(interface, SIOCETHTOOL, info)
+        exchange(interface, SIOCETHTOOL, info)
     except OSError:
         return Support(-1, False, 0)
     _, flags, index, sends, filters = _TS_INFO.unpack(info)
@@ -69,7 +63,7 @@ def enabled(interface: str, ethernet: bool) -> bool:
     """Whether the card is set up to stamp our event messages (`ethernet`: not those over UDP)."""
     config = array.array("B", _CONFIG.pack(0, 0, 0))
     try:
-        _ask(interface, SIOCGHWTSTAMP, config)
+        exchange(interface, SIOCGHWTSTAMP, config)
     except OSError:
         return False
     _, transmit, receive = _CONFIG.unpack(config)
@@ -83,7 +77,7 @@ def enable(interface: str, ethernet: bool, filters: int) -> str:
             continue
         config = array.array("B", _CONFIG.pack(0, TX_ON, chosen))
         try:
-            _ask(interface, SIOCSHWTSTAMP, config)
+            exchange(interface, SIOCSHWTSTAMP, config)
         except PermissionError:
             return "turning the card's timestamps on needs CAP_NET_ADMIN"
         except OSError as error:
@@ -98,10 +92,3 @@ def _wanted(ethernet: bool) -> tuple[int, ...]:
     """Filters that let our event messages be stamped, the narrowest first."""
     own = FILTER_V2_L2_EVENT if ethernet else FILTER_V2_L4_EVENT
     return (FILTER_V2_EVENT, own, FILTER_ALL)
-
-
-def _ask(interface: str, request: int, data: array.array[int]) -> None:
-    """An ioctl with a `struct ifreq` that points at `data`."""
-    address, _ = data.buffer_info()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        fcntl.ioctl(asking, request, _REQUEST.pack(interface.encode()[:15], address))

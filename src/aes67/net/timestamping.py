@@ -9,7 +9,6 @@ straddle a step are dropped. Nothing here ever sets a clock.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import socket
 import struct
 import time
@@ -17,13 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from aes67.errors import Refused
+from aes67.net.ifreq import SIOCGIFHWADDR, ask_address
 
 SO_TIMESTAMPING = 37
 SCM_TIMESTAMPING = 37
 IP_RECVERR = 11
 SOL_PACKET = 263
 PACKET_TX_TIMESTAMP = 16
-SIOCGIFHWADDR = 0x8927
 TX_HARDWARE = 1 << 0
 TX_SOFTWARE = 1 << 1
 RX_HARDWARE = 1 << 2
@@ -241,9 +240,7 @@ def interface_index(name: str) -> int:
 
 def hardware_address(name: str) -> bytes:
     """The interface's MAC address, six bytes (zeros on lo)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        answer = fcntl.ioctl(asking, SIOCGIFHWADDR, struct.pack("256s", name.encode()[:15]))
-    return answer[18:24]
+    return ask_address(name, SIOCGIFHWADDR)[:6]
 
 
 def claim(name: str) -> socket.socket | None:

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import socket
 import struct
+
+from aes67.net.ifreq import SIOCGIFADDR, ask_address
 
 IP_MULTICAST_ALL = 49
 IP_PKTINFO = 8
@@ -25,7 +26,6 @@ MCAST_JOIN_SOURCE_GROUP = 46
 MCAST_LEAVE_SOURCE_GROUP = 47
 SO_RCVBUFFORCE = 33
 SO_SNDBUFFORCE = 32
-SIOCGIFADDR = 0x8915
 BUFFER_BYTES = 8 << 20
 """64 streams of 1 ms packets for about 50 ms, as the kernel accounts them."""
 MEMBERSHIPS_PER_SOCKET = 20
@@ -81,12 +81,10 @@ def interface_address(interface: str) -> bytes:
     As source of what is sent to a group: left to choose, the kernel passes over addresses of host
     scope, so that on `lo` the packets would carry another interface's address, or none.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        request = struct.pack("16s240x", interface.encode())
-        try:
-            return fcntl.ioctl(asking, SIOCGIFADDR, request)[20:24]
-        except OSError:
-            return bytes(4)
+    try:
+        return ask_address(interface, SIOCGIFADDR)[2:6]  # past the port
+    except OSError:
+        return bytes(4)
 
 
 def _enlarge(media: socket.socket, option: int, privileged: int) -> None:
