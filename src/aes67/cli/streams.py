@@ -277,13 +277,25 @@ def origin(text: str, client: Client) -> tuple[str, str]:
 
 
 def remote_sdp(wanted: str, client: Client) -> str:
-    """The SDP of the remote source with that id or (if only one has it) name."""
+    """The SDP of the remote source with that id or (if only one has it) name.
+
+    A source announced by SAP and by mDNS is one source: the newest description is taken.
+    """
     rows = client.get("/api/browse/sources/all")["remote_sources"]
-    found = [row for row in rows if wanted in (row["id"], row["name"])]
-    if len(found) != 1:
+    found = [row["sdp"] for row in rows if wanted in (row["id"], row["name"])]
+    if len({session_of(sdp)[0] for sdp in found}) != 1:
         rule = "no remote source has this id or name" if not found else "several have this name"
         raise Refused("from", f"remote:{wanted}", f"{rule}; aes67 browse lists them")
-    return str(found[0]["sdp"])
+    return str(max(found, key=lambda sdp: session_of(sdp)[1]))
+
+
+def session_of(sdp: str) -> tuple[str, int]:
+    """Which session a description is of, whatever its version (RFC 8866, 5.2), and the version."""
+    for line in sdp.splitlines():
+        words = line.removeprefix("o=").split()
+        if line.startswith("o=") and len(words) == 6:
+            return " ".join((*words[:2], *words[3:])), int(words[2]) if words[2].isdecimal() else 0
+    return sdp, 0
 
 
 def browse(arguments: argparse.Namespace, client: Client) -> int:
