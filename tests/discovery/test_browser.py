@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aes67.discovery.browser import MAX_OF_ONE_SENDER, MAX_SOURCES, Browser
+from aes67.discovery.browser import Browser
+from aes67.discovery.remote_list import MAX_OF_ONE_SENDER, MAX_SOURCES
 from aes67.errors import WireError
 from aes67.wire import sap
 

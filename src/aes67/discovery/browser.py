@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from aes67.discovery.remote import SECOND_NS, RemoteSource, mdns_id, readable, sap_id
+from aes67.discovery.remote_list import Change, Entry, Key, OriginKey, RemoteList
 from aes67.errors import WireError
 from aes67.wire import sap, sdp
 from aes67.wire.sdp_fields import read_origin
 
-MAX_SOURCES = 1024
-MAX_OF_ONE_SENDER = 256
 MAX_SDP_BYTES = 16_384
 PERIODS = 10
 """A source not heard of for this many of its periods is gone (RFC 2974, 4)."""
@@ -31,42 +30,6 @@ UNMEASURED_S = 3_600
 DUPLICATE_NS = SECOND_NS // 2
 """Closer than this are copies of one announcement, from two interfaces or two groups."""
 
-OriginKey = tuple[str, ...]
-Key = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Change:
-    """A source was found, has another description, or is gone."""
-
-    what: Literal["found", "changed", "lost"]
-    source: RemoteSource
-
-
-@dataclass
-class _Entry:
-    source: RemoteSource
-    sender: str
-    message_hash: int = 0
-    gap_ns: int = 0
-    """Between two announcements, 0 as long as one was heard."""
-
-    @property
-    def origin_key(self) -> OriginKey:
-        origin = self.source.description.origin
-        return origin.key if origin else ()
-
-    @property
-    def session(self) -> Key:
-        """Announcer and session, whatever the hash."""
-        return (self.source.kind, self.source.address, *self.origin_key)
-
-    @property
-    def version(self) -> int:
-        origin = self.source.description.origin
-        return origin.version if origin else 0
-
-
 class Browser:
     """Remote sources. `period_s`: the period taken for a source heard once, 0 for the usual one."""
 
@@ -74,28 +37,22 @@ class Browser:
         self.period_s = period_s
         self.counters: Counter[str] = Counter()
         """Datagrams: received, malformed, refused (no room), foreign (no session description)."""
-        self._entries: dict[Key, _Entry] = {}
-        self._ids: set[str] = set()
-        self._of_sender: Counter[str] = Counter()
-        self._of_session: dict[Key, set[Key]] = {}
-        """Entries by announcer and o= line without its version."""
-        self._changes: list[Change] = []
+        self._list = RemoteList()
 
     @property
     def announced_bytes(self) -> int:
         """Size of all descriptions announced by SAP now."""
-        entries = self._entries.values()
+        entries = self._list.entries.values()
         return sum(len(each.source.sdp) + 24 for each in entries if each.source.kind == "SAP")
 
     def sources(self) -> list[RemoteSource]:
         """All of them, by name."""
-        found = (each.source for each in self._entries.values())
+        found = (each.source for each in self._list.entries.values())
         return sorted(found, key=lambda each: (each.name, each.id))
 
     def changes(self) -> list[Change]:
         """What has changed since the last call."""
-        changes, self._changes = self._changes, []
-        return changes
+        return self._list.take_changes()
 
     # SAP
 
@@ -119,14 +76,14 @@ class Browser:
             raise WireError("session description longer than what is kept")
         description = sdp.parse(text)
         key = _sap_key(message, description)
-        entry = self._entries.get(key)
+        entry = self._list.entries.get(key)
         if entry is not None:
             self._heard_again(entry, text, description, now_ns)
-            self._move(entry, sender)
-        elif self._has_room(sender):
+            self._list.move(entry, sender)
+        elif self._list.has_room(sender):
             source = RemoteSource(
                 kind="SAP",
-                id=self._new_id(sap_id(message.origin, message.message_hash)),
+                id=self._list.new_id(sap_id(message.origin, message.message_hash)),
                 name=description.name,
                 domain="",
                 address=message.origin,
@@ -135,14 +92,14 @@ class Browser:
                 seen_ns=now_ns,
                 period_s=self.period_s or DEFAULT_PERIOD_S,
             )
-            self._add(key, _Entry(source, sender, message.message_hash))
+            self._list.add(key, Entry(source, sender, message.message_hash))
         else:
             self.counters["refused"] += 1
             return
         self._supersede(key)
 
     def _heard_again(
-        self, entry: _Entry, text: str, description: sdp.SessionDescription, now_ns: int
+        self, entry: Entry, text: str, description: sdp.SessionDescription, now_ns: int
     ) -> None:
         gap = now_ns - entry.source.seen_ns
         changed = text != entry.source.sdp
@@ -163,23 +120,23 @@ class Browser:
             period_s=period,
         )
         if changed:
-            self._changes.append(Change("changed", entry.source))
+            self._list.changed(entry)
 
     def _supersede(self, key: Key) -> None:
         """Drop older versions of the same session under other hashes: their deletion got lost."""
-        entry = self._entries[key]
+        entry = self._list.entries[key]
         if not entry.origin_key:
             return
-        for other in self._of_session[entry.session] - {key}:
-            older = self._entries[other]
+        for other in self._list.of_session(entry.session) - {key}:
+            older = self._list.entries[other]
             same = entry.message_hash != 0 or older.source.name == entry.source.name
             if same and older.version < entry.version:
-                self._remove(other)
+                self._list.remove(other)
 
     def _delete(self, message: sap.SapMessage, sender: str) -> None:
         origin_key, name = _named_by(message.payload)
         found = []
-        for key, entry in self._entries.items():
+        for key, entry in self._list.entries.items():
             if entry.source.kind != "SAP" or entry.source.address != message.origin:
                 continue
             if entry.message_hash != message.message_hash:
@@ -191,19 +148,19 @@ class Browser:
             found.append(key)
         if len(found) != 1:
             return  # unknown, or it could be any of several: those that are over expire
-        known = sender in (self._entries[found[0]].sender, message.origin)
+        known = sender in (self._list.entries[found[0]].sender, message.origin)
         if not known and not self._has_moved_to(found[0], sender):
             self.counters["foreign"] += 1
             return
-        self._remove(found[0])
+        self._list.remove(found[0])
 
     def _has_moved_to(self, key: Key, sender: str) -> bool:
         """Whether `sender` announces the same stream: a node whose address has changed cannot send
         its deletions from the old one."""
-        stream = _stream_lines(self._entries[key].source.sdp)
+        stream = _stream_lines(self._list.entries[key].source.sdp)
         return bool(stream) and any(
             each.sender == sender and _stream_lines(each.source.sdp) == stream
-            for other, each in self._entries.items()
+            for other, each in self._list.entries.items()
             if other != key and each.source.kind == "SAP"
         )
 
@@ -219,15 +176,13 @@ class Browser:
             raise WireError("session description longer than what is kept")
         description = sdp.parse(text)
         key = ("mDNS", name, domain)
-        before = self._entries.get(key)
-        if before is None and not self._has_room(address):
+        before = self._list.entries.get(key)
+        if before is None and not self._list.has_room(address):
             self.counters["refused"] += 1
             return
-        if before is not None:
-            self._ids.discard(before.source.id)
         source = RemoteSource(
             kind="mDNS",
-            id=self._new_id(mdns_id(text)),
+            id=self._list.new_id(mdns_id(text), before.source.id if before else ""),
             name=name,
             domain=domain,
             address=address,
@@ -236,23 +191,23 @@ class Browser:
             seen_ns=now_ns,
         )
         if before is None:
-            self._add(key, _Entry(source, address))
+            self._list.add(key, Entry(source, address))
         else:
             changed = before.source.sdp != text
             before.source = source
-            self._move(before, address)
+            self._list.move(before, address)
             if changed:
-                self._changes.append(Change("changed", source))
+                self._list.changed(before)
 
     def lost(self, name: str, domain: str) -> None:
         """A service instance is gone."""
-        if ("mDNS", name, domain) in self._entries:
-            self._remove(("mDNS", name, domain))
+        if ("mDNS", name, domain) in self._list.entries:
+            self._list.remove(("mDNS", name, domain))
 
     def forget(self, kind: Literal["SAP", "mDNS"]) -> None:
         """Everything found in one way is gone, since that way is closed."""
-        for key in [key for key, each in self._entries.items() if each.source.kind == kind]:
-            self._remove(key)
+        for key in [key for key, each in self._list.entries.items() if each.source.kind == kind]:
+            self._list.remove(key)
 
     # time
 
@@ -260,7 +215,7 @@ class Browser:
         """Drop what has not been heard of for too long."""
         for key, expiry in list(self._expiries()):
             if now_ns >= expiry:
-                self._remove(key)
+                self._list.remove(key)
 
     def next_deadline(self) -> int | None:
         """When the next source is gone if it stays silent; None without SAP sources."""
@@ -268,53 +223,12 @@ class Browser:
 
     def _expiries(self) -> Iterator[tuple[Key, int]]:
         usual = self.period_s or DEFAULT_PERIOD_S
-        for key, entry in self._entries.items():
+        for key, entry in self._list.entries.items():
             if entry.source.kind == "SAP":
                 seconds = PERIODS * max(entry.source.period_s, usual)
                 least = LEAST_S if entry.gap_ns else UNMEASURED_S
                 seconds = min(max(seconds, least), MOST_S)
                 yield key, entry.source.seen_ns + seconds * SECOND_NS
-
-    # the list
-
-    def _has_room(self, sender: str) -> bool:
-        if len(self._entries) >= MAX_SOURCES:
-            return False
-        return self._of_sender.get(sender, 0) < MAX_OF_ONE_SENDER
-
-    def _move(self, entry: _Entry, sender: str) -> None:
-        """Copies over several interfaces come from several addresses."""
-        if entry.sender == sender:
-            return
-        self._of_sender -= Counter((entry.sender,))
-        entry.sender = sender
-        self._of_sender[sender] += 1
-
-    def _new_id(self, wanted: str) -> str:
-        number, found = 1, wanted
-        while found in self._ids:
-            number += 1
-            found = f"{wanted}.{number}"
-        self._ids.add(found)
-        return found
-
-    def _add(self, key: Key, entry: _Entry) -> None:
-        self._entries[key] = entry
-        self._of_sender[entry.sender] += 1
-        if entry.source.kind == "SAP":
-            self._of_session.setdefault(entry.session, set()).add(key)
-        self._changes.append(Change("found", entry.source))
-
-    def _remove(self, key: Key) -> None:
-        entry = self._entries.pop(key)
-        self._ids.discard(entry.source.id)
-        self._of_sender -= Counter((entry.sender,))
-        if entry.source.kind == "SAP":
-            self._of_session[entry.session].discard(key)
-            if not self._of_session[entry.session]:
-                del self._of_session[entry.session]
-        self._changes.append(Change("lost", entry.source))
-
 
 def _sap_key(message: sap.SapMessage, description: sdp.SessionDescription) -> Key:
     origin = description.origin.key if description.origin else ()
