@@ -145,11 +145,16 @@ async def _both_are_followed(pair: Pair, zero: int) -> None:
     def both() -> list[dict[str, Any]]:
         return [pair.media.snapshot(), pair.second.snapshot() or {}]
 
-    await until(lambda: [each["state"] for each in both()] == ["locked", "locked"], both)
-    first, second = both()
+    def locked() -> bool:
+        found[:] = both()
+        states = [(each["state"], each.get("port_state")) for each in found]
+        return states == [("locked", "slave")] * 2
+
+    found: list[dict[str, Any]] = []
+    await until(locked, both)
+    first, second = found
     assert first["gmid"] != second["gmid"]
     assert second["name"] == "stage"
-    assert [each["port_state"] for each in (first, second)] == ["slave", "slave"]
     assert [len(each["ports"]) for each in (first, second)] == [1, 1]
     assert first["port_identity"] != second["port_identity"]
 
