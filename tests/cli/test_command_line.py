@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from aes67.cli import main as cli
 from aes67.cli.clock_text import clock_line
 from aes67.cli.node import setting
+from aes67.cli.origins import sdp_channels
 from aes67.cli.output import facts, nanoseconds, table
-from aes67.cli.streams import channel_map, sdp_channels
+from aes67.cli.stream_words import channel_map
 from aes67.errors import Refused
 
 NOBODY = "http://127.0.0.1:9"

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from aes67.cli.streams import remote_sdp
+from aes67.cli.origins import remote_sdp
 from aes67.client import Client
 from aes67.errors import Refused
 

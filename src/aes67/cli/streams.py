@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from ipaddress import AddressValueError, IPv4Address
-from pathlib import Path
 from typing import Any
 
 from aes67.cli.node import Commands, sinks_text, sources_text
+from aes67.cli.origins import origin, sdp_channels
 from aes67.cli.output import columns_shown, facts, print_json, table
+from aes67.cli.stream_words import MAX_STREAMS, address, channel_map, sdp_form, stream_id
 from aes67.client import Client
 from aes67.errors import Refused
-
-MAX_STREAMS = 64
 
 
 def add_commands(commands: Commands, options: argparse.ArgumentParser) -> None:
@@ -127,46 +125,6 @@ def _framing(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def sdp_form(text: str) -> tuple[str, str]:
-    """`WAY=FORM` as a setting of a source."""
-    way, _, form = text.partition("=")
-    if way not in ("http", "sap", "rtsp") or form not in ("contract", "st2110", "dante"):
-        raise argparse.ArgumentTypeError(
-            f"{text}: http, sap or rtsp = contract, st2110 or dante, such as sap=dante"
-        )
-    return f"sdp_{way}", form
-
-
-def stream_id(text: str) -> int:
-    """A stream number, 0 to 63."""
-    if not text.isdecimal() or int(text) >= MAX_STREAMS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no stream number; those are 0 to 63")
-    return int(text)
-
-
-def address(text: str) -> str:
-    """An IPv4 address, or nothing: the daemon takes a word that is none for no wish at all."""
-    try:
-        return str(IPv4Address(text)) if text else ""
-    except AddressValueError as problem:
-        words = f"{text!r} is no IPv4 address such as 239.1.0.1"
-        raise argparse.ArgumentTypeError(words) from problem
-
-
-def channel_map(text: str) -> list[int]:
-    """Channels of a list such as `0,1` or `8-15`."""
-    channels: list[int] = []
-    for part in text.split(","):
-        low, dash, high = part.strip().partition("-")
-        if not low.isdecimal() or (dash and not high.isdecimal()):
-            raise argparse.ArgumentTypeError(f"{text!r} is no list of channels such as 0,1 or 8-15")
-        first, last = int(low), int(high) if dash else int(low)
-        if last < first or last - first >= MAX_STREAMS:
-            raise argparse.ArgumentTypeError(f"{part!r}: the last is 0 to 63 above the first")
-        channels += range(first, last + 1)
-    return channels
-
-
 def _map(arguments: argparse.Namespace, default: int = 2) -> list[int]:
     if arguments.map:
         return list(arguments.map)
@@ -251,53 +209,6 @@ def add_sink(arguments: argparse.Namespace, client: Client) -> int:
     return _report(arguments, client, f"/api/v1/sinks/{number}", f"sink {number} is set")
 
 
-def origin(text: str, client: Client) -> tuple[str, str]:
-    """(URL, SDP text) of `--from`; one of them is empty."""
-    if text.startswith("source:"):
-        number = text.removeprefix("source:")
-        if not number.isdecimal():
-            raise Refused("from", text, "source:N names one of our own sources, 0 to 63")
-        return "", str(client.get(f"/api/source/sdp/{number}"))
-    if text.startswith("remote:"):
-        return "", remote_sdp(text.removeprefix("remote:"), client)
-    if text.startswith(("http://", "rtsp://")):
-        return text, ""
-    path = Path(text)
-    if text == "-":
-        sdp = sys.stdin.read()
-    elif path.is_dir():
-        raise Refused("from", text, "it is a folder; an SDP file is wanted")
-    elif not path.exists():
-        raise Refused("from", text, "no such file, and neither source:N, remote:ID, http:// nor rtsp://")
-    else:
-        sdp = path.read_text(encoding="utf-8", errors="replace")
-    if not sdp.strip():
-        raise Refused("from", text, "nothing is in it; an SDP is wanted")
-    return "", sdp
-
-
-def remote_sdp(wanted: str, client: Client) -> str:
-    """The SDP of the remote source with that id or (if only one has it) name.
-
-    A source announced by SAP and by mDNS is one source: the newest description is taken.
-    """
-    rows = client.get("/api/browse/sources/all")["remote_sources"]
-    found = [row["sdp"] for row in rows if wanted in (row["id"], row["name"])]
-    if len({session_of(sdp)[0] for sdp in found}) != 1:
-        rule = "no remote source has this id or name" if not found else "several have this name"
-        raise Refused("from", f"remote:{wanted}", f"{rule}; aes67 browse lists them")
-    return str(max(found, key=lambda sdp: session_of(sdp)[1]))
-
-
-def session_of(sdp: str) -> tuple[str, int]:
-    """Which session a description is of, whatever its version (RFC 8866, 5.2), and the version."""
-    for line in sdp.splitlines():
-        words = line.removeprefix("o=").split()
-        if line.startswith("o=") and len(words) == 6:
-            return " ".join((*words[:2], *words[3:])), int(words[2]) if words[2].isdecimal() else 0
-    return sdp, 0
-
-
 def browse(arguments: argparse.Namespace, client: Client) -> int:
     """Print the remote sources."""
     rows = client.get(f"/api/browse/sources/{arguments.kind}")["remote_sources"]
@@ -315,16 +226,6 @@ def browse(arguments: argparse.Namespace, client: Client) -> int:
     else:
         print("nobody announces a stream")
     return 0
-
-
-def sdp_channels(sdp: str) -> int:
-    """Channel count of the first rtpmap that names one; 2 when none does."""
-    for line in sdp.splitlines():
-        if line.startswith("a=rtpmap:"):
-            parts = line.split("/")
-            if len(parts) >= 3 and parts[2].strip().isdecimal():
-                return max(1, min(MAX_STREAMS, int(parts[2])))
-    return 2
 
 
 def _report(arguments: argparse.Namespace, client: Client, path: str, words: str) -> int:
