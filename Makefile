@@ -16,7 +16,7 @@ help: ## this list
 setup: ## system packages and .venv (prints the command to type where it may not install)
 	@packaging/setup.sh
 
-demo: setup warm ## play, carry as AES67, record, compare every sample, measure: under a minute
+demo: setup warm ## play, carry as AES67, record, compare every sample, measure: under a minute (the first time it compiles, some more)
 	@$(PROGRAM) aes67.selftest.demo $(ARGS)
 
 run: setup warm ## a daemon on loopback as grandmaster with a source and a sink, until Ctrl-C
