@@ -25,31 +25,31 @@ function verdictOf({ status, link }) {
   return [LAMP[status.clock.state] ?? "wait", `clock ${status.clock.state ?? "unknown"}`];
 }
 
-const LINKS = { live: ["good", "live"], polling: ["wait", "asking every second"], lost: ["bad", "connection lost"], connecting: ["wait", "connecting"] };
+const LINKS = { live: ["good", "live"], polling: ["wait", "asking every second"], connecting: ["wait", "connecting"] };
 const POLLING = "websockets do not get through, perhaps a proxy stops them; the page asks once a second instead";
 
 function Header({ live, view }) {
   const { status, link } = live;
   const [kind, text] = verdictOf(live);
-  const [lamp, word] = LINKS[link.kind];
+  const [lamp, word] = LINKS[link.kind] ?? [];
   const name = status?.node_id ?? "";
   useEffect(() => { document.title = [text, name, "aes67"].filter(Boolean).join(" · "); }, [text, name]);
   return html`<header><div class="bar"><h1>aes67 <small>${name}</small></h1>
       <nav aria-label="Views">${VIEWS.map(([key, title]) => html`<a key=${key} href=${`#${key}`} aria-current=${view === key ? "page" : undefined}>${title}</a>`)}</nav>
       <p id="verdict" role="status"><${Lamp} kind=${kind} /><span>${text}</span></p>
-      <p id="link" class=${link.kind} title=${link.kind === "polling" ? POLLING : ""}><${Lamp} kind=${lamp} />${word}</p></div>
+      ${link.kind === "lost" ? null : html`<p id="link" title=${link.kind === "polling" ? POLLING : ""}><${Lamp} kind=${lamp} />${word}</p>`}</div>
     ${link.kind === "lost" ? html`<p id="lost" role="alert">${status ? html`<strong>Connection lost</strong> at ${moment((Date.now() - link.since) / 1000)}: ${link.reason}. What you see is from then. Trying again …`
       : html`<strong>The service does not answer</strong>: ${link.reason}. Trying again …`}</p>` : null}</header>`;
 }
 
 function Tile({ href, title, kind, word, note }) {
-  return html`<a class="tile" href=${href}><span>${title}</span><strong><${Lamp} kind=${kind} />${word}</strong><small>${note}</small></a>`;
+  return html`<a class="tile" href=${href}><span>${title}</span><strong>${kind ? html`<${Lamp} kind=${kind} />` : null}${word}</strong><small>${note}</small></a>`;
 }
 
 function streamTile(streams, stateOf, good, title, href) {
   const states = streams.map((each) => stateOf(each)[0]);
   const fine = states.filter((state) => state === "good").length;
-  const kind = states.includes("bad") ? "bad" : states.includes("wait") || !states.length ? "wait" : "good";
+  const kind = !states.length ? "" : ["bad", "wait"].find((each) => states.includes(each)) ?? "good";
   return html`<${Tile} href=${href} title=${title} kind=${kind} word=${streams.length ? `${fine} of ${streams.length} ${good}` : "none"} note="" />`;
 }
 

@@ -1,7 +1,7 @@
 // The parts that every section is made of. Text from outside only ever becomes a text node.
 
 import { h } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import htm from "htm";
 
 export const html = htm.bind(h);
@@ -74,13 +74,17 @@ export async function call(method, path, body) {
   return value;
 }
 
-// A modal of the browser's own: it keeps the focus inside, Escape closes it, and the focus goes back.
+// A modal of the browser's own: it keeps the focus inside, and Escape closes it. The focus goes back to where it was.
 export function Dialog({ title, onClose, children }) {
   const place = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = place.current;
+    const before = document.activeElement;
     dialog.showModal();
-    return () => dialog.close();
+    return () => {
+      dialog.close();
+      setTimeout(() => before?.focus()); // a dialog that is gone from the page gives no focus back itself
+    };
   }, []);
   return html`<dialog ref=${place} aria-label=${title} onCancel=${(event) => { event.preventDefault(); onClose(); }}>
     <div class="head"><h2>${title}</h2><button type="button" class="plain" aria-label="Close" onClick=${onClose}>✕</button></div>

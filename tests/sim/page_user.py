@@ -37,6 +37,12 @@ class User:
         await self.sees(f"!!{found} && !{found}.disabled")
         await self.ask(f"{found}.click()")
 
+    async def strikes(self, key: str, code: int, text: str = "") -> None:
+        """Strike a key, as the browser gets it from a keyboard."""
+        about = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        await self.page.call("Input.dispatchKeyEvent", type="keyDown", text=text, **about)
+        await self.page.call("Input.dispatchKeyEvent", type="keyUp", **about)
+
     async def enters(self, selector: str, value: str) -> None:
         """Put a value into an input, a text area or a choice."""
         await self.sees(f"!!{_one(selector)}")

@@ -120,6 +120,23 @@ async def test_a_hostile_name_is_only_a_name(user: User, node: HttpNode) -> None
     assert await user.ask("window.harm === undefined") is True
 
 
+async def test_a_keyboard_is_enough(user: User) -> None:
+    add, active = "document.querySelector('#sources .head button')", "document.activeElement"
+    await user.ask(f"{add}.focus()")
+    await user.strikes("Enter", 13, "\r")
+    await user.sees("document.querySelector('dialog')?.open === true")
+    await user.strikes("Tab", 9)
+    await user.sees(f"!!{active}.closest('dialog')")
+    await user.enters("#f-name", "By keys")
+    await user.strikes("Enter", 13, "\r")
+    await user.reads("#source-0", "By keys")
+    await user.sees(f"{active} === {add}")
+    await user.strikes("Enter", 13, "\r")
+    await user.sees("document.querySelector('dialog')?.open === true")
+    await user.strikes("Escape", 27)
+    await user.sees(f"!document.querySelector('dialog') && {active} === {add}")
+
+
 async def test_others_changes_are_seen_at_once(user: User, node: HttpNode) -> None:
     await node.client.put("/api/v1/sources/5", json=SOURCE | {"name": "By another"})
     await user.reads("#source-5", "By another")
