@@ -15,7 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from sim.http_node import SINK, SOURCE, HttpNode, http_node, served
 
 NATIVE, CONTRACT = "/api/v1/openapi.json", "/api/openapi.json"
-SECONDS = 25
+SECONDS = 12
 ALWAYS = [
     "not_a_server_error", "status_code_conformance", "content_type_conformance",
     "response_schema_conformance", "response_headers_conformance",

@@ -3,40 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
 
 import pytest
 
-from aes67.selftest.audio import Outcome
 from aes67.selftest.node import Node, Settings
-from e2e.machine import Watch
 from e2e.places import Namespace
-
-Result = TypeVar("Result")
-
-STALL_NS = 5_000_000
-"""As much late as any stream or buffer of these tests bears."""
-TRIES = 5
-
-
-def undisturbed(attempt: Callable[[], Outcome]) -> Outcome:
-    """The outcome of a run that was good, or failed though the machine ran all the time."""
-    return without_stall(attempt, lambda outcome: outcome.ok)
-
-
-def without_stall(attempt: Callable[[], Result], fine: Callable[[Result], bool]) -> Result:
-    """The result of an attempt that is fine, or failed though the machine ran all the time.
-
-    Others are repeated. When every one of them was disturbed the test is skipped, with the proof.
-    """
-    stalls = []
-    for _ in range(TRIES):
-        with Watch() as watch:
-            result = attempt()
-        if fine(result) or watch.worst_ns < STALL_NS:
-            return result
-        stalls.append(f"{watch.worst_ns / 1e6:.0f}")
-    pytest.skip(f"this machine stood still for {', '.join(stalls)} ms by a bare real-time timer")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+import time
 from contextlib import AbstractContextManager
 from types import TracebackType
 
@@ -80,11 +81,11 @@ class Link(AbstractContextManager["Link"]):
 
     def _await_namespace(self) -> None:
         own = os.readlink("/proc/thread-self/ns/net")
-        for _ in range(1000):
-            if os.readlink(f"/proc/{self._keeper.pid}/ns/net") != own:
-                return
-            os.sched_yield()
-        raise TimeoutError("the far namespace did not come up")
+        deadline = time.monotonic() + 60
+        while os.readlink(f"/proc/{self._keeper.pid}/ns/net") == own:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the far namespace did not come up")
+            time.sleep(0.002)
 
     @property
     def far_prefix(self) -> list[str]:

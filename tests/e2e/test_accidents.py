@@ -17,7 +17,7 @@ from aes67.selftest.audio import Outcome, run_case, set_up
 from aes67.selftest.carry import Carried, Clients, carry, command
 from aes67.selftest.node import Node
 from aes67.selftest.plan import case, sink, source
-from e2e.conftest import undisturbed
+from e2e.machine import undisturbed
 
 pytestmark = [pytest.mark.root, pytest.mark.peer("aplay", "arecord")]
 
@@ -39,10 +39,14 @@ def child_of(node: Node, module: str) -> int:
 
 
 def carry_while(
-    node: Node, accident: Callable[[], None], seconds: float, clients: Clients = CLIENTS
+    node: Node,
+    accident: Callable[[], None],
+    seconds: float,
+    clients: Clients = CLIENTS,
+    after_s: float | None = None,
 ) -> Carried:
-    """Carry the signal; the accident happens in the middle of it."""
-    timer = threading.Timer(seconds / 2, accident)
+    """Carry the signal; the accident happens in the middle of it, or `after_s`."""
+    timer = threading.Timer(seconds / 2 if after_s is None else after_s, accident)
     timer.start()
     try:
         return carry(STEREO, seconds, clients, node.environment)
@@ -70,12 +74,12 @@ def test_applications_run_through_an_engine_that_dies_and_comes_back(node: Node)
     """Silence for as long as it takes, then the signal goes on where it would have been."""
     set_up(node, STEREO, STEREO.relaxed_delay())
     victim = child_of(node, ENGINE)
-    carried = carry_while(node, lambda: os.kill(victim, signal.SIGKILL), 20.0, PATIENT)
+    carried = carry_while(node, lambda: os.kill(victim, signal.SIGKILL), 16.0, PATIENT, 2.0)
     assert carried.complaints == ()
     verdict = carried.verdict
-    assert verdict.frames == 20 * 48000, "the recording went on to the end"
+    assert verdict.frames == 16 * 48000, "the recording went on to the end"
     assert verdict.difference is not None
-    assert 0 < verdict.differing_frames < 15 * 48000, verdict
+    assert 0 < verdict.differing_frames < 13 * 48000, verdict
     assert verdict.difference.got == 0, "what is missing is silence"
     assert child_of(node, ENGINE) != victim
 

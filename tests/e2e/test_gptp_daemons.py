@@ -41,13 +41,22 @@ def test_the_better_one_leads_and_the_other_locks_to_it(
     boxes: tuple[Node, Node], capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, other = boxes
-    other.wait("the lock", lambda: clock(other)["port_state"] == "slave")
-    other.wait("the lock", lambda: clock(other)["state"] == "locked")
-    leader, follower = clock(one), clock(other)
-    assert leader["port_state"] == "master"
-    assert follower["gmid"] == leader["gmid"]
+
+    def both() -> tuple[dict[str, Any], dict[str, Any]]:
+        return clock(one), clock(other)
+
+    def are_settled() -> bool:
+        shown = both()
+        states = [(each["port_state"], each["state"]) for each in shown]
+        return (
+            states == [("master", "locked"), ("slave", "locked")]
+            and shown[0]["gmid"] == shown[1]["gmid"]
+            and all(each["peer"]["as_capable"] for each in shown)
+        )
+
+    other.wait("the lock", are_settled)
+    leader, follower = both()
     for shown, there in ((leader, follower), (follower, leader)):
-        assert shown["peer"]["as_capable"]
         assert shown["peer"]["neighbor"] == there["port_identity"]
         assert shown["timestamps"]["rung"] == "kernel"
         assert shown["timestamps"]["card"] == "the card has none"

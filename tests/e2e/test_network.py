@@ -17,7 +17,8 @@ import pytest
 from aes67.selftest.carry import Carried, Clients, carry
 from aes67.selftest.node import Node, Settings
 from aes67.selftest.plan import Case, case, sink, source
-from e2e.conftest import clear, without_stall
+from e2e.conftest import clear
+from e2e.machine import without_stall
 from e2e.places import Link, Namespace, ip
 
 pytestmark = [pytest.mark.root, pytest.mark.peer("aplay", "arecord"), pytest.mark.timeout(600)]

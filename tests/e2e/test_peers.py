@@ -21,7 +21,8 @@ from aes67.selftest.node import Node, Settings
 from aes67.selftest.plan import case, sink, source
 from aes67.selftest.samples import FORMATS
 from aes67.selftest.signal import Signal, chunks
-from e2e.conftest import clear, undisturbed, without_stall
+from e2e.conftest import clear
+from e2e.machine import undisturbed, without_stall
 from e2e.places import Namespace
 
 pytestmark = [pytest.mark.root, pytest.mark.peer("aplay", "arecord")]

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,10 @@ import pytest
 from aes67.selftest.node import Node, Settings
 from aes67.selftest.plan import case, source
 from aes67.shm.layout import MSG_HELLO, MSG_SETUP, MSG_STREAM
+from e2e.machine import without_stall
 from e2e.places import Namespace
 from sim.alsa_client import message
-from sim.waiting import wait_until
+from sim.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -65,7 +66,7 @@ class Wire:
             _, sequence, timestamp, ssrc = struct.unpack_from("!HHII", data)
             found.append(Packet(sequence, timestamp, ssrc))
 
-    def wait(self, count: int, seconds: float = 30.0) -> list[Packet]:
+    def wait(self, count: int, seconds: float = PATIENCE_S) -> list[Packet]:
         """The next packets, at least `count`."""
         found: list[Packet] = []
 
@@ -92,6 +93,13 @@ def gaps(packets: list[Packet]) -> list[tuple[int, int]]:
         for a, b in zip(packets, packets[1:], strict=False)
         if (b.sequence - a.sequence) % 65536 != 1
     ]
+
+
+def without_gaps(attempt: Callable[[], list[Packet]]) -> list[Packet]:
+    """Packets of which none is missing, unless the machine stood still."""
+    packets = without_stall(attempt, lambda found: not gaps(found))
+    assert gaps(packets) == []
+    return packets
 
 
 def processes(node: Node) -> dict[str, int]:
@@ -139,37 +147,43 @@ def wire(node: Node) -> Iterator[Wire]:
 
 
 def wait_connected(node: Node) -> None:
-    node.wait("the engine", lambda: bool(node.status()["engine"]["connected"]), 30)
+    node.wait("the engine", lambda: bool(node.status()["engine"]["connected"]))
 
 
 def test_kill_9_of_control_loses_no_packet(node: Node, wire: Wire) -> None:
-    wire.packets()
-    before = processes(node)
-    os.kill(before["control"], signal.SIGKILL)
-    wait_for_new(node, "control", before["control"])
-    wait_connected(node)
-    node.wait("the source", lambda: [each["id"] for each in node.status()["sources"]] == [0], 10)
-    counters = node.status()["engine"]["counters"]
-    assert counters["table_serial"] >= 1
-    time.sleep(0.5)
-    packets = wire.packets()
-    assert len(packets) > 1000
-    assert gaps(packets) == []
+    engine = processes(node)["engine"]
+
+    def attempt() -> list[Packet]:
+        wire.packets()
+        old = processes(node)["control"]
+        os.kill(old, signal.SIGKILL)
+        wait_for_new(node, "control", old)
+        wait_connected(node)
+        node.wait("the source", lambda: [each["id"] for each in node.status()["sources"]] == [0])
+        counters = node.status()["engine"]["counters"]
+        assert counters["table_serial"] >= 1
+        packets = wire.wait(1000)
+        assert node.status()["engine"]["counters"]["table_serial"] >= counters["table_serial"]
+        return packets
+
+    packets = without_gaps(attempt)
     assert len({packet.ssrc for packet in packets}) == 1
-    assert processes(node)["engine"] == before["engine"]
-    assert node.status()["engine"]["counters"]["table_serial"] >= counters["table_serial"]
+    assert processes(node)["engine"] == engine
 
 
 def test_control_stopped_for_a_while_loses_no_packet(node: Node, wire: Wire) -> None:
-    wire.packets()
     pid = processes(node)["control"]
-    os.kill(pid, signal.SIGSTOP)
-    time.sleep(3)
-    os.kill(pid, signal.SIGCONT)
-    wait_connected(node)
-    packets = wire.packets()
-    assert len(packets) > 2500
-    assert gaps(packets) == []
+
+    def attempt() -> list[Packet]:
+        wire.packets()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            return wire.wait(3000)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            wait_connected(node)
+
+    without_gaps(attempt)
     assert processes(node)["control"] == pid
 
 
@@ -188,9 +202,9 @@ def test_a_killed_engine_is_back_with_the_same_stream(node: Node, wire: Wire) ->
         frame = nearest(packet.timestamp, int(tai_s * 48000))
         assert frame % 48 == 0
         assert packet.sequence == frame // 48 % 65536, "the sequence is a function of time"
-    assert gaps(packets) == []
     assert processes(node)["control"] == before["control"]
     wait_connected(node)
+    without_gaps(lambda: wire.wait(200))
     assert took < 20
     print(f"stream back {took:.2f} s after kill -9 of the engine")
 
@@ -202,21 +216,27 @@ def test_hostile_and_killed_applications_leave_nothing(node: Node, wire: Wire) -
     survivor = connect(alsa)
     setup(survivor)
     before = descriptors(engine)
-    wire.packets()
-    for number in range(200):
-        kill_one_client(alsa, number)
-    wait_until(lambda: descriptors(engine) == before)
-    node.wait("the list of PCMs", lambda: len(node.status()["pcms"]) == 1, 10)
-    time.sleep(0.2)
-    assert gaps(wire.packets()) == []
+    numbers = itertools.count()
+
+    def attempt() -> list[Packet]:
+        """A third of them: what a machine that stands still spoils is not much."""
+        wire.packets()
+        for _ in range(67):
+            kill_one_client(alsa, next(numbers))
+        wait_until(lambda: descriptors(engine) == before)
+        node.wait("the list of PCMs", lambda: len(node.status()["pcms"]) == 1)
+        return wire.wait(200)
+
+    for _ in range(3):
+        without_gaps(attempt)
     assert processes(node)["engine"] == engine
     survivor.close()
-    node.wait("the list of PCMs", lambda: node.status()["pcms"] == [], 10)
+    node.wait("the list of PCMs", lambda: node.status()["pcms"] == [])
 
 
 def connect(path: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    sock.settimeout(5)
+    sock.settimeout(60)
     sock.connect(path)
     return sock
 
@@ -278,12 +298,12 @@ def test_the_device_takes_the_rate_an_application_asks_for(node: Node, wire: Wir
         assert steps == {48}
         assert ask_rate(second, 48000) == -errno.EBUSY
         first.close()
-        node.wait("the list of PCMs", lambda: node.status()["pcms"] == [], 10)
+        node.wait("the list of PCMs", lambda: node.status()["pcms"] == [])
         assert ask_rate(second, 48000) == 0
         second.close()
     finally:
         node.client.patch("/api/v1/config", {"rate_follows_app": False})
-    node.wait("the rate", lambda: node.status()["engine"]["rate"] == 48000, 10)
+    node.wait("the rate", lambda: node.status()["engine"]["rate"] == 48000)
 
 
 def ask_rate(sock: socket.socket, rate: int) -> int:
@@ -304,7 +324,7 @@ def test_two_engines_never_share_a_directory(node: Node, wire: Wire) -> None:
         [sys.executable, "-m", "aes67.engine.main", "--runtime-dir", str(node.runtime)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert second.returncode == 1
@@ -343,7 +363,7 @@ def test_a_broken_configuration_is_said_once(namespace: None) -> None:
             ],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
             check=False,
         )
     assert done.returncode == 1

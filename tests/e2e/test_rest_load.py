@@ -1,4 +1,4 @@
-"""Ten thousand requests while sixteen streams run: no packet is lost, late or left unsent."""
+"""Thousands of requests while sixteen streams run: no packet is lost, late or left unsent."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 
 from aes67.selftest.node import Node
-from e2e.conftest import without_stall
+from e2e.machine import without_stall
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 
 STREAMS = 16
-REQUESTS = 10_000
+ROUNDS, REQUESTS = 4, 1_000
+"""Rounds are short, so that a machine that stands still at times spoils one of them."""
 CLIENTS = 2
+"""Enough to have one request wait while another is answered."""
+DELAY_FRAMES = 960
+"""20 ms: what keeps the engine from running for longer is heard."""
 EXTRA = 40
 """Id of the source and sink that come and go meanwhile."""
 SOURCE: dict[str, Any] = {
@@ -100,7 +104,7 @@ def streaming(node: Node) -> Node:
         body = {"name": f"S{number}", "map": [2 * number, 2 * number + 1]}
         node.client.put(f"/api/v1/sources/{number}", body)
         sdp = node.client.get(f"/api/source/sdp/{number}")
-        node.client.put(f"/api/v1/sinks/{number}", body | {"sdp": sdp, "delay": 4000})
+        node.client.put(f"/api/v1/sinks/{number}", body | {"sdp": sdp, "delay": DELAY_FRAMES})
     node.wait_receiving(STREAMS)
     return node
 
@@ -114,6 +118,7 @@ def test_no_packet_is_lost_while_the_interface_is_busy(streaming: Node) -> None:
         grown = {name: after[name] - before[name] for name in after}
         return answered, grown
 
-    answered, new = without_stall(attempt, lambda result: not any(result[1].values()))
-    assert answered == REQUESTS
-    assert new == dict.fromkeys(new, 0)
+    for _ in range(ROUNDS):
+        answered, new = without_stall(attempt, lambda result: not any(result[1].values()))
+        assert answered == REQUESTS
+        assert new == dict.fromkeys(new, 0)

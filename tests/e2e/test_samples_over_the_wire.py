@@ -8,7 +8,7 @@ import pytest
 
 from aes67.selftest.audio import run_case
 from aes67.selftest.node import Node
-from e2e.conftest import undisturbed
+from e2e.machine import undisturbed
 from e2e.matrix import Combination, combination, pairwise
 
 pytestmark = [pytest.mark.root, pytest.mark.peer("aplay", "arecord")]

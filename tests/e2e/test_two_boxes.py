@@ -14,7 +14,7 @@ from aes67.selftest.audio import losses
 from aes67.selftest.carry import Carried, Clients, carry
 from aes67.selftest.node import Node, Settings
 from aes67.selftest.plan import Case, case, sink, source
-from e2e.conftest import without_stall
+from e2e.machine import without_stall
 from e2e.places import Link, Namespace
 
 pytestmark = [pytest.mark.root, pytest.mark.peer("aplay", "arecord")]
@@ -62,6 +62,7 @@ def across(sender: Node, receiver: Node, wanted: Case, seconds: float) -> Carrie
 
 def test_the_follower_takes_the_grandmasters_identity(boxes: tuple[Node, Node]) -> None:
     sender, receiver = boxes
+    receiver.wait_locked()
     clock = receiver.status()["clock"]
     assert clock["gmid"] == sender.status()["clock"]["gmid"] != ""
     assert clock["state"] == "locked"
