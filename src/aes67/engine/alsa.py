@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from aes67.engine import alsa_messages as messages
 from aes67.engine.controls import ELEMENTS, Controls
-from aes67.engine.pcm_desk import Denied, PcmDesk, Seat
+from aes67.engine.pcm_desk import PcmDesk, Seat
+from aes67.engine.pcm_offer import Denied
 from aes67.engine.pcms import Limits
 from aes67.errors import Refused, WireError
 from aes67.net.listener import Listener, listen

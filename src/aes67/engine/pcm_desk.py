@@ -13,18 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aes67.engine.alsa_messages import Caps, Hello, Setup, Stream
+from aes67.engine.pcm_offer import Denied, check_setup, offer
 from aes67.engine.pcms import Book, Claim, Limits, Pcm
 from aes67.errors import Refused
 from aes67.net.seqpacket import Credentials
-from aes67.shm.layout import (
-    CAPTURE,
-    FORMATS,
-    MAX_STREAM_CHANNELS,
-    PAGE_BYTES,
-    PLAYBACK,
-    buffer_bytes_max,
-    ring_frames_for,
-)
+from aes67.shm.layout import CAPTURE, PAGE_BYTES, PLAYBACK, ring_frames_for
 
 if TYPE_CHECKING:
     from aes67.engine.engine import Engine
@@ -32,26 +25,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("aes67.alsa")
 
-RATES = (44100, 48000, 88200, 96000, 176400, 192000, 352800, 384000)
-POINTER_QUANTUM_NS = 125_000
-"""A pointer without steps makes readers spin at high rates; 125 us costs nothing anywhere."""
-START_GRID_NS = 125_000
-"""Streams started within one step of this grid are aligned to the sample."""
-PERIOD_FRAMES_MIN_48K = 6
-SAMPLE_BYTES = {"S16_LE": 2, "S24_3LE": 3, "S24_LE": 4, "S32_LE": 4, "FLOAT_LE": 4}
 PLAN_WAIT_SECONDS = 5.0
 """How long HELLO waits for the first plan; the plugin gives up earlier."""
 RATE_WAIT_SECONDS = 2.0
 """How long SETUP waits for a plan of the rate it asked for."""
-NANOSECONDS = 1_000_000_000
-
-
-class Denied(Exception):
-    """A request that is answered with an error number."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(errno.errorcode.get(number, str(number)))
-        self.number = number
 
 
 @dataclass
@@ -109,7 +86,7 @@ class PcmDesk:
                 await self._planned.wait()
         except TimeoutError:
             raise Denied(errno.ENODEV) from None
-        caps = self._caps(hello, self._plan)
+        caps = offer(hello, self._plan, self._engine.generation)
         claim = Claim(hello.direction, hello.first, max(hello.channels, 1), hello.exclusive)
         if not hello.is_control and self._book.is_busy(claim):
             raise Denied(errno.EBUSY)
@@ -131,7 +108,7 @@ class PcmDesk:
         if hello.is_control:
             raise Denied(errno.EINVAL)
         self.release(seat)
-        _check_setup(setup, caps)
+        check_setup(setup, caps)
         await self._ensure_rate(setup.rate)
         if seat.stale:
             raise Denied(errno.ENODEV)
@@ -173,28 +150,6 @@ class PcmDesk:
         assert plan is not None, "asked before a plan was applied"
         return plan
 
-    def _caps(self, hello: Hello, plan: Plan) -> Caps:
-        """What `plan` offers to whoever said `hello`; Denied when it has no such channels."""
-        wanted = 1 if hello.is_control else max(hello.channels, 1)
-        first = 0 if hello.is_control else hello.first
-        if wanted > MAX_STREAM_CHANNELS or first + wanted > plan.device_channels:
-            raise Denied(errno.EINVAL)
-        most = min(MAX_STREAM_CHANNELS, plan.device_channels - first)
-        delay_frames = plan.playback_delay_frames if hello.direction == PLAYBACK else 0
-        return Caps(
-            generation=self._engine.generation,
-            rates=RATES if plan.rate_follows_app else (plan.rate,),
-            bus_channels=plan.device_channels,
-            channels_min=hello.channels or 1,
-            channels_max=hello.channels or most,
-            period_frames_min=-(-PERIOD_FRAMES_MIN_48K * plan.rate // 48000),
-            quantum_ns=POINTER_QUANTUM_NS,
-            buffer_bytes_max=buffer_bytes_max(plan.rate, hello.channels),
-            tick_ns=plan.tick_frames * NANOSECONDS // plan.rate,
-            delay_ns=delay_frames * NANOSECONDS // plan.rate,
-            grid_ns=START_GRID_NS,
-        )
-
     def _fits(self, seat: Seat) -> bool:
         """Whether what the client was told at HELLO, and what it has set up, still holds."""
         assert seat.hello is not None
@@ -203,7 +158,7 @@ class PcmDesk:
         if pcm is not None and pcm.rate != self._plan.rate:
             return False
         try:
-            caps = self._caps(seat.hello, self._plan)
+            caps = offer(seat.hello, self._plan, self._engine.generation)
         except Denied:
             return False
         return (caps.rates, caps.bus_channels) == (seat.caps.rates, seat.caps.bus_channels)
@@ -297,15 +252,3 @@ class PcmDesk:
         )
         self._book.add(seat.key, pcm)
         self._changed()
-
-
-def _check_setup(setup: Setup, caps: Caps) -> None:
-    if setup.rate not in caps.rates or setup.format >= len(FORMATS):
-        raise Denied(errno.EINVAL)
-    if not caps.channels_min <= setup.channels <= caps.channels_max:
-        raise Denied(errno.EINVAL)
-    frame_bytes = SAMPLE_BYTES[FORMATS[setup.format]] * setup.channels
-    fixed = caps.channels_min if caps.channels_min == caps.channels_max else 0
-    most = max(caps.buffer_bytes_max, buffer_bytes_max(setup.rate, fixed)) // frame_bytes
-    if not 1 <= setup.period_frames <= setup.buffer_frames <= most:
-        raise Denied(errno.EINVAL)
