@@ -46,11 +46,15 @@ function Tile({ href, title, kind, word, note }) {
   return html`<a class="tile" href=${href}><span>${title}</span><strong>${kind ? html`<${Lamp} kind=${kind} />` : null}${word}</strong><small>${note}</small></a>`;
 }
 
+// Of the streams that shall run, how many do.
 function streamTile(streams, stateOf, good, title, href) {
-  const states = streams.map((each) => stateOf(each)[0]);
+  const wanted = streams.filter((each) => each.enabled !== false);
+  const states = wanted.map((each) => stateOf(each)[0]);
   const fine = states.filter((state) => state === "good").length;
   const kind = !states.length ? "" : ["bad", "wait"].find((each) => states.includes(each)) ?? "good";
-  return html`<${Tile} href=${href} title=${title} kind=${kind} word=${streams.length ? `${fine} of ${streams.length} ${good}` : "none"} note="" />`;
+  const off = streams.length - wanted.length;
+  return html`<${Tile} href=${href} title=${title} kind=${kind} word=${wanted.length ? `${fine} of ${wanted.length} ${good}` : "none"}
+    note=${off ? `${off} disabled` : ""} />`;
 }
 
 function Overview({ status }) {

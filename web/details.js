@@ -7,7 +7,7 @@ import { ranges } from "/sdp.js";
 
 const ms = (us) => (us === null || us === undefined ? "–" : `${(us / 1000).toFixed(2)} ms`.replace("-", "−"));
 const ssrc = (value) => (value === null || value === undefined ? "–" : `0x${value.toString(16).padStart(8, "0")}`);
-const GAPS = ["< 125 µs", "250 µs", "500 µs", "1 ms", "2 ms", "4 ms", "8 ms", "16 ms", "32 ms", "64 ms", "128 ms", "more"];
+const GAPS = ["<125 µs", "250 µs", "500 µs", "1 ms", "2 ms", "4 ms", "8 ms", "16 ms", "32 ms", "64 ms", "128 ms", "more"];
 
 function Bytes({ value }) {
   if (value === undefined) return "–";
@@ -74,12 +74,11 @@ function Gaps({ gaps }) {
   const spoken = gaps.map((number, i) => (number ? `${GAPS[i]}: ${number}` : "")).filter(Boolean).join(", ");
   return html`<div class="gaps" role="img" aria-label=${`Times between packets: ${spoken}`}>${gaps.map((number, i) =>
     html`<div key=${i} title=${`${GAPS[i]}: ${count(number)}`}><i style=${{ height: number ? `${Math.max(4, (Math.log10(number + 1) / Math.log10(most + 1)) * 100)}%` : "0" }}></i>
-      <small>${GAPS[i].replace(" ", " ")}</small></div>`)}</div>`;
+      <small>${GAPS[i]}</small></div>`)}</div>`;
 }
 
 function Times({ legs }) {
-  return (legs ?? []).map((leg, i) => html`<div key=${i}><h4>Times between packets${legs.length > 1 ? `, leg ${i + 1}` : ""}
-    <small>logarithmic</small></h4><${Gaps} gaps=${leg.gaps} /></div>`);
+  return (legs ?? []).map((leg, i) => html`<div key=${i}><h4>Times between packets${legs.length > 1 ? `, leg ${i + 1}` : ""} <small>logarithmic</small></h4><${Gaps} gaps=${leg.gaps} /></div>`);
 }
 
 function Legs({ legs }) {
