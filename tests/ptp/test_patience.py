@@ -6,7 +6,8 @@ from aes67.clock.timebase import MS, NS
 from aes67.ptp.bmca import Role
 from aes67.ptp.modes import Mode
 from aes67.ptp.port_types import PortConfig
-from aes67.wire.ptp_header import PortIdentity
+from aes67.wire.ptp_header import DELAY_REQ, PortIdentity
+from aes67.wire.ptp_messages import parse
 from sim.world import Master, Oscillator, World
 
 EPOCH = 1_700_000_000 * NS
@@ -27,6 +28,27 @@ def test_a_locked_slave_wakes_up_five_times_a_second() -> None:
         instants.add(clock.mapping.line.raw_ns)
         assert clock.next_deadline() - world.local.at(world.now) <= 200 * MS
     assert len(instants) <= 12
+
+
+def test_a_request_is_ready_before_it_is_due_and_goes_out_first() -> None:
+    world = World(1)
+    Master(world, law=Oscillator(ppm=30, start_ns=EPOCH)).start()
+    clock = world.slave()
+    world.run(10)
+    requests = clock.ports[0].requests
+    while requests.next_ns is None or requests.next_ns > clock.next_deadline():
+        world.run(world.now / NS + 0.01)
+    due = clock.next_deadline()
+    clock.make_ready()
+    clock.make_ready()
+    clock.wake(due - 1)
+    assert clock.outgoing() == []
+    clock.wake(due)
+    [request] = clock.outgoing()
+    assert request.event
+    assert parse(request.data).header.message_type == DELAY_REQ
+    clock.wake(due)
+    assert clock.outgoing() == []
 
 
 def test_a_step_is_looked_at_at_once_and_slewed_without_waiting() -> None:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from aes67.clock.timebase import MS, NS
 from aes67.engine.card_clock import CardClock
+from aes67.net.own_packets import drop_own
 from aes67.net.timestamping import (
     CrossClock,
     Received,
@@ -117,6 +118,9 @@ class PtpNetwork:
             if self._name is not None:
                 break
         self.identity = PortIdentity(clock_identity(self.sockets.hardware_address, number), 1)
+        if sockets.general is not None:  # frames of our own do not come back
+            for each in (sockets.event, sockets.general):
+                drop_own(each.socket, self.identity.clock, self.identity.port)
         self._loop = asyncio.get_running_loop()
         self._at_once = False
         self._crowded_until_ns = 0

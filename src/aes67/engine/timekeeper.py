@@ -176,6 +176,8 @@ class Timekeeper:
         if clock is None:
             return
         if ports is not None:
+            clock.wake(raw_now())
+            ports.send(clock)
             ports.collect()
         now_ns = raw_now()
         due = now_ns >= clock.next_deadline()
@@ -187,6 +189,7 @@ class Timekeeper:
             clock.handle_timer(now_ns)
         if ports is not None:
             ports.send(clock)
+            clock.make_ready()
             ports.listen(at_once=not clock.patient)
         if due:
             self._tell(clock)

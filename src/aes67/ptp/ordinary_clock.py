@@ -121,6 +121,21 @@ class OrdinaryClock:
             times.append(self.reference.next_ns)
         return min(times)
 
+    def make_ready(self) -> None:
+        """While `patient`, make the Delay_Req that falls due by `next_deadline`; see `wake`."""
+        for port in self.ports if self.patient else ():
+            port.make_ready(self._due_ns)
+
+    def wake(self, now_ns: int) -> None:
+        """Have in `outgoing` what `make_ready` made, if it is time: to be sent before all else.
+
+        A master's Sync leaves a processor that has just been idle, which makes it some microseconds
+        slower; a Delay_Req that leaves after a millisecond of work is not, and half of the
+        difference would be an error of our time.
+        """
+        for port in self.ports if self.patient and now_ns >= self._due_ns else ():
+            port.send_ready()
+
     def outgoing(self, number: int = 0) -> list[Outgoing]:
         """Messages to send by `ports[number]`."""
         return self.ports[number].outgoing() if self.ports else []

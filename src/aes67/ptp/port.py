@@ -66,6 +66,7 @@ class Port(Intake):
         self._review_ns = now_ns
         self._outgoing: list[Outgoing] = []
         self._events: list[Event] = []
+        self._ready: list[Message] = []
         self._listen_until_ns = now_ns + self._announce_timeout_ns()
         self.listening = config.role is not Role.MASTER_ONLY
         self.decision.ports.append(self)
@@ -130,6 +131,17 @@ class Port(Intake):
     def patient(self) -> bool:
         """Whether nobody waits for this port to answer."""
         return self.state is not PortState.MASTER
+
+    def make_ready(self, until_ns: int) -> None:
+        """Have a Delay_Req that falls due until then wait for `send_ready`, while `patient`."""
+        if not self._ready:
+            self._ready = list(self.slave.due(until_ns))
+
+    def send_ready(self) -> None:
+        """Put what waits into `outgoing`."""
+        for message in self._ready:
+            self._send(message)
+        self._ready = []
 
     # -- the clock behind
 
