@@ -18,6 +18,7 @@ import pytest
 from aes67.engine import main as main_module
 from aes67.engine.footprint import _code_of
 from aes67.engine.main import StartError, lock_directory, main
+from aes67.net import runtime_directory
 from aes67.selftest import child
 from aes67.shm.layout import CLOCK
 from sim.stand_in_engine import StandInEngine
@@ -31,7 +32,7 @@ def directory() -> Iterator[Path]:
 
 
 def test_the_directory_is_made_and_locked(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main_module, "LOCK_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(runtime_directory, "LOCK_WAIT_SECONDS", 0.1)
     runtime = directory / "run"
     lock = lock_directory(runtime)
     assert stat.S_IMODE(runtime.stat().st_mode) in (0o700, 0o755)

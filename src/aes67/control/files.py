@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +13,12 @@ from aes67.config.model import Config
 from aes67.config.reading import from_text
 from aes67.config.tree import TreeError, parse
 from aes67.errors import Aes67Error
+from aes67.net import runtime_directory
 from aes67.session.contract import read_status_object
 from aes67.session.model import Sink, Source
 from aes67.session.store import read
 
 log = logging.getLogger("aes67.control.files")
-
-LOCK_WAIT_SECONDS = 2.0
-"""A predecessor that is being ended holds the lock a little longer."""
 
 
 class ConfigError(Aes67Error):
@@ -62,24 +57,15 @@ def lock_directory(directory: Path) -> int:
         ConfigError: it cannot be used, or another control process has it.
     """
     try:
-        directory.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)
-        lock = os.open(directory / "control.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        runtime_directory.make(directory)
+        return runtime_directory.lock(directory / "control.lock")
     except OSError as error:
         raise ConfigError(f"cannot use {directory}: {error.strerror}") from None
-    deadline = time.monotonic() + LOCK_WAIT_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return lock
-        except BlockingIOError:
-            if time.monotonic() < deadline:
-                time.sleep(0.05)
-                continue
-            os.close(lock)
-            raise ConfigError(
-                f"another control process runs in {directory}; "
-                "stop it or choose another --runtime-dir"
-            ) from None
+    except runtime_directory.Held:
+        raise ConfigError(
+            f"another control process runs in {directory}; "
+            "stop it or choose another --runtime-dir"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import resource
@@ -32,13 +31,12 @@ from aes67.engine.reference_reader import Ptp4lPlace
 from aes67.engine.second_clock import Hooks as ClockHooks
 from aes67.engine.second_clock import SecondClock
 from aes67.engine.timekeeper import Timekeeper
+from aes67.net import runtime_directory
 from aes67.net.heartbeat import Heartbeat
 from aes67.shm.layout import CLOCK
 
 log = logging.getLogger("aes67.engine")
 
-LOCK_WAIT_SECONDS = 2.0
-"""A predecessor that is being ended by the kernel holds the lock a little longer."""
 HOUSEKEEPING_SECONDS = 0.5
 """Memory of applications that have gone is given back so often."""
 TICK_HANGS_NS = 2_000_000_000
@@ -80,30 +78,18 @@ def lock_directory(directory: Path) -> int:
         StartError: the directory is not ours to use, or another engine runs in it.
     """
     try:
-        directory.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)
+        runtime_directory.make(directory)
         status = directory.stat()
         if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
             raise StartError(f"{directory} must belong to uid {os.geteuid()} and to nobody else")
-        lock = os.open(directory / "engine.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return runtime_directory.lock(directory / "engine.lock")
     except OSError as error:
         raise StartError(f"cannot use {directory}: {error.strerror}") from error
-    deadline = time.monotonic() + LOCK_WAIT_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() < deadline:
-                time.sleep(0.05)
-                continue
-            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(lock)
-            raise StartError(
-                f"another engine (pid {holder}) runs in {directory}; "
-                "stop it or choose another --runtime-dir"
-            ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        return lock
+    except runtime_directory.Held as held:
+        raise StartError(
+            f"another engine (pid {held.holder}) runs in {directory}; "
+            "stop it or choose another --runtime-dir"
+        ) from None
 
 
 def _compile() -> None:
