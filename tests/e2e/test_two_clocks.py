@@ -22,7 +22,11 @@ from e2e.test_grandmaster_change import identity, source
 from sim.netns import Namespace, discipline, ip, namespaces, plug, ptp4l
 from sim.session_samples import sdp_of
 
-pytestmark = [pytest.mark.root, pytest.mark.peer("ptp4l", "cc")]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.peer("ptp4l", "cc"),
+    pytest.mark.timeout(600),
+]
 
 VIRTUAL_CLOCK = Path(__file__).parent.parent.parent / "bench" / "ptp" / "virtual_clock.c"
 NS = 1_000_000_000
