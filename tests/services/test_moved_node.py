@@ -52,6 +52,8 @@ async def test_the_old_session_is_gone_from_sap_and_mdns(tmp_path: Path, name: s
                 ip("-n", a.name, "addr", "add", "10.67.0.77/24", "dev", interface)
                 await until(lambda: addresses() == ["10.67.0.77"])
                 await browsed({f"{name or 'Daemon 430a4d00'} A"})
-                assert heard.sources()[0].sdp == node.control.node.description(0) != before
+                assert node.control.node.description(0) != before
+                after = node.control.node.description(0)
+                await until(lambda: [each.sdp for each in heard.sources()] == [after])
         await until(lambda: heard.sources() == [])
         listener.close()
