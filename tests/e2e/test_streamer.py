@@ -205,18 +205,18 @@ def test_the_device_is_not_taken(playing: Node) -> None:
 @pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
 async def test_a_browser_plays_it(playing: Node) -> None:
     from sim.browser import chromium
+    from sim.page_user import User
 
-    said = "document.querySelector('#listen-state').textContent"
-    press = "document.querySelector('#listen-button').click()"
     async with chromium() as page:
+        user = User(page)
         await page.open(playing.client.url + "/")
-        await page.until("document.querySelectorAll('#listen-sink option').length === 1")
-        await page.call("Runtime.evaluate", expression=press, userGesture=True)
-        await page.until(f"{said}.startsWith('live')")
+        (sink,) = playing.client.get("/api/v1/sinks")
+        await user.presses(f"Listen to {sink['name']}", f"#sink-{sink['id']}")
+        await user.reads(".player", "live")
         await asyncio.sleep(1)
-        assert (await page.ask(said)).startswith("live")
-        await page.call("Runtime.evaluate", expression=press, userGesture=True)
-        assert await page.ask(said) == ""
+        await user.reads(".player", "live")
+        await user.presses("Stop", ".player")
+        await user.sees("!document.querySelector('.player')")
 
 
 def processes(node: Node, name: str) -> list[int]:

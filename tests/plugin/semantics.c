@@ -1026,6 +1026,16 @@ static int until_wait_fails(snd_pcm_t *pcm)
 	return done < 0 ? done : (int)snd_pcm_avail_update(pcm);
 }
 
+static int until_read_xruns(snd_pcm_t *pcm)
+{
+	snd_pcm_sframes_t done;
+
+	do {
+		done = snd_pcm_readi(pcm, samples, 480);
+	} while (done > 0);
+	return (int)done;
+}
+
 /* Never polls, as ffmpeg's capture does. */
 static int until_nonblocking_read_fails(snd_pcm_t *pcm)
 {
@@ -1064,10 +1074,13 @@ static int until(const char *what)
 	int err;
 
 	s.start_threshold = 480;
-	if (!strcmp(what, "read") || !strcmp(what, "nonblock") || !strcmp(what, "wait"))
+	if (!strcmp(what, "read") || !strcmp(what, "xrun") || !strcmp(what, "nonblock") ||
+	    !strcmp(what, "wait"))
 		s = capture;
 	if (!strcmp(what, "read"))
 		body = until_read_fails;
+	if (!strcmp(what, "xrun"))
+		body = until_read_xruns;
 	if (!strcmp(what, "wait"))
 		body = until_wait_fails;
 	if (!strcmp(what, "avail"))

@@ -130,7 +130,7 @@ def test_step_of_the_clock_while_draining_loses_nothing(mock: Mock, tmp_path: Pa
 
 def test_bus_that_stops_is_an_xrun_not_a_hang(mock: Mock, semantics: Path) -> None:
     """The engine's clock runs, its bus does not: a fault, and no wait without end."""
-    process = mock.popen([str(semantics), "aes67hw", "until", "read"])
+    process = mock.popen([str(semantics), "aes67hw", "until", "xrun"])
     assert process.stdout
     assert process.stdout.readline() == b"running\n"
     mock.do("bus", on=False)

@@ -35,7 +35,8 @@ class User:
             f"(each.getAttribute('aria-label') ?? each.innerText) === {json.dumps(name)})"
         )
         await self.sees(f"!!{found} && !{found}.disabled")
-        await self.ask(f"{found}.click()")
+        # a gesture, or the browser would not let the page play
+        await self.page.call("Runtime.evaluate", expression=f"{found}.click()", userGesture=True)
 
     async def strikes(self, key: str, code: int, text: str = "") -> None:
         """Strike a key, as the browser gets it from a keyboard."""
