@@ -128,7 +128,8 @@ class Discovery:
         node, config = self._node, self._node.config
         wanted = config.registered_on if config.mdns_enabled else ()
         for name in [each for each in self._mdns if each not in wanted]:
-            await self._mdns.pop(name).close()
+            await self._mdns[name].close()  # ours until it is closed: this may be cancelled
+            del self._mdns[name]
         names = {each.id: each.name for each in node.sources.values() if each.enabled}
         for interface in wanted:
             if interface not in self._mdns:
@@ -180,7 +181,8 @@ class Discovery:
         config, network = self._node.config, self._node.state.network
         wanted = config.registered_on
         for name in [each for each in self._rtsp if each not in wanted]:
-            await self._rtsp.pop(name).close()
+            await self._rtsp[name].close()
+            del self._rtsp[name]
         for interface in wanted:
             if interface not in self._rtsp:
                 self._rtsp[interface] = RtspService(self._find)
