@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Response
 
 from aes67.config.reading import full_report, rows
-from aes67.config.tree import parse
+from aes67.config.tree import TreeError, parse
 from aes67.errors import Refused
 from aes67.session.model import SINKS, SOURCES, Sink, Source
 from aes67.session.view import NOT_IN_USE
@@ -73,6 +73,9 @@ async def patch_config(control: ControlDep, body: Body) -> Any:
             raise Refused(key, str(value)[:80], "no such parameter")
     try:
         await control.node.change_config(tree)
+    except TreeError as error:
+        rule = "a value of another type; /api/v1/config/schema has them"
+        raise Refused(error.key, str(tree.get(error.key))[:80], rule) from error
     except OSError as error:
         reason = f"the configuration file could not be written: {error.strerror or error}"
         return problem(507, "Not saved", "", None, reason)

@@ -63,6 +63,13 @@ async def test_config_is_shown_changed_and_explained(node: HttpNode) -> None:
     assert (row["default"], row["range"], row["effect"]) == (0, "0 to 127", "clock")
 
 
+async def test_a_parameter_of_another_type_is_named_with_its_value(node: HttpNode) -> None:
+    answer = await node.client.patch(f"{URL}/config", json={"http_port": "80x", "ptp_domain": 1})
+    found = answer.json()
+    assert (answer.status_code, found["field"], found["value"]) == (400, "http_port", "80x")
+    assert (await node.client.get(f"{URL}/config")).json()["ptp_domain"] == 0
+
+
 BAD: list[tuple[str, str, Any, int, str]] = [
     ("PUT", "/sources/0", {"name": "A", "codec": "L20"}, 400, "codec"),
     ("PUT", "/sources/0", {"name": "A", "ttl": 999}, 400, "ttl"),
