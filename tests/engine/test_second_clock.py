@@ -6,12 +6,11 @@ One ptp4l serves CLOCK_REALTIME, the other lives an hour ahead and 20 ppm fast, 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import statistics
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,17 +19,17 @@ from typing import Any
 import pytest
 
 from aes67.clock.lock import State
-from aes67.clock.timebase import NS, Line
+from aes67.clock.timebase import NS
 from aes67.engine.clock_page import ClockPage, MediaRecord
 from aes67.engine.plan import ClockSpec, Plan
 from aes67.engine.second_clock import Hooks, SecondClock
 from aes67.engine.timekeeper import Timekeeper
 from aes67.errors import Refused
-from aes67.net.timestamping import CrossClock
 from aes67.shm.layout import CLOCK, CLOCK_MAGIC, PAGE_BYTES
 from aes67.shm.region import attach, create
-from sim.netns import Namespace, discipline, ip, namespaces, plug, ptp4l
+from sim.netns import Namespace, discipline, namespaces, plug, ptp4l
 from sim.plans import FREE_CLOCK, plan_message
+from sim.timekeeping import reading_of, until
 
 VIRTUAL_CLOCK = Path(__file__).parent.parent.parent / "bench" / "ptp" / "virtual_clock.c"
 AHEAD_NS = 3600 * NS
@@ -53,17 +52,10 @@ def spec(interface: str) -> ClockSpec:
     return ClockSpec.from_json(FREE_CLOCK | {"mode": "ptp-slave", "interface": interface})
 
 
-async def until(condition: Callable[[], object], told: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, told()
-        await asyncio.sleep(0.02)
-
-
 def ahead_of_realtime(record: MediaRecord) -> tuple[int, int]:
     """Time of a page minus CLOCK_REALTIME, and CLOCK_REALTIME, of this moment."""
-    raw_ns, real_ns = CrossClock().read()
-    return Line(record.raw_ns, record.media_ns, record.rate_q40).at(raw_ns) - real_ns, real_ns
+    media_ns, real_ns = reading_of(record)
+    return media_ns - real_ns, real_ns
 
 
 @dataclass
@@ -109,10 +101,7 @@ def two_networks() -> Iterator[tuple[Namespace, Namespace, Namespace]]:
     """A master behind `net0`, we, and a master behind `net1`."""
     with namespaces(3) as (first, here, second):
         plug(first, here, "net0")
-        plug(here, second, "net1")
-        for number, each in enumerate((here, second), 1):
-            ip("-n", each.name, "addr", "flush", "dev", "net1")
-            ip("-n", each.name, "addr", "add", f"10.68.0.{number}/24", "dev", "net1")
+        plug(here, second, "net1", "10.68.0")
         yield first, here, second
 
 
@@ -154,7 +143,7 @@ async def _both_are_followed(pair: Pair, zero: int) -> None:
         return states == [("locked", "slave")] * 2
 
     found: list[dict[str, Any]] = []
-    await until(locked, both)
+    await until(locked, both, PATIENCE_S)
     first, second = found
     assert first["gmid"] != second["gmid"]
     assert second["name"] == "stage"
@@ -176,7 +165,7 @@ async def _both_are_followed(pair: Pair, zero: int) -> None:
         medians = [statistics.median(each) for each in zip(*errors[-50:], strict=True)]
         return len(errors) >= 50 and all(abs(each) < RIGHT_NS for each in medians)
 
-    await until(right, lambda: errors[-3:])
+    await until(right, lambda: errors[-3:], PATIENCE_S)
 
     followed, session = pair.media.snapshot()["gmid"], pair.page.media().session_epoch
     await pair.second.configure(None)
@@ -200,7 +189,7 @@ async def test_an_interface_that_is_missing_is_a_reason_and_its_clock_begins_wit
                 assert shown["ahead_of_media_ns"] is None
                 assert pair.second.region is None
                 plug(here, there, "net1")
-                await until(lambda: pair.second.region, pair.second.snapshot)
+                await until(lambda: pair.second.region, pair.second.snapshot, PATIENCE_S)
             shown = pair.second.snapshot() or {}
             assert shown["ports"][0]["interface"] == "net1"
             assert len(pair.pages) == 1

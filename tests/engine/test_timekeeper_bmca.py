@@ -23,7 +23,7 @@ from aes67.engine.timekeeper import Timekeeper
 from aes67.net.reference_clock import Reading
 from aes67.ptp.reference import Reference
 from sim.gptp_peer import gptp4l
-from sim.netns import Namespace, discipline, ip, namespaces, plug, ptp4l, veth_pair
+from sim.netns import Namespace, discipline, namespaces, plug, ptp4l, veth_pair
 from sim.timekeeping import (
     TAI_NS,
     Listener,
@@ -172,10 +172,7 @@ def in_the_middle() -> Iterator[tuple[Namespace, Namespace, Namespace]]:
     """Above us by `up0` and below us by `down0`, two networks."""
     with namespaces(3) as (above, here, below):
         plug(above, here, "up0")
-        plug(here, below, "down0")
-        for number, each in enumerate((here, below), 1):
-            ip("-n", each.name, "addr", "flush", "dev", "down0")
-            ip("-n", each.name, "addr", "add", f"10.68.0.{number}/24", "dev", "down0")
+        plug(here, below, "down0", "10.68.0")
         yield above, here, below
 
 

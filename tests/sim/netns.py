@@ -92,11 +92,11 @@ def veth_pair() -> Iterator[tuple[Namespace, Namespace, str]]:
         yield a, b, "ck0"
 
 
-def plug(a: Namespace, b: Namespace, name: str) -> None:
-    """Join two namespaces by a new cable."""
+def plug(a: Namespace, b: Namespace, name: str, network: str = "10.67.0") -> None:
+    """Join two namespaces by a new cable, which is a network with addresses .1 and .2."""
     ip("-n", a.name, "link", "add", name, "type", "veth", "peer", "name", name, "netns", b.name)
     for number, each in enumerate((a, b), 1):
-        ip("-n", each.name, "addr", "add", f"10.67.0.{number}/24", "dev", name)
+        ip("-n", each.name, "addr", "add", f"{network}.{number}/24", "dev", name)
         ip("-n", each.name, "link", "set", name, "up")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aes67.clock.lock import State
+from aes67.clock.timebase import Line
 from aes67.engine.clock_page import MediaRecord
 from aes67.engine.plan import ClockSpec
 from aes67.engine.timekeeper import Timekeeper
@@ -47,6 +48,15 @@ def gptp(**changes: Any) -> ClockSpec:
     return replace(GPTP, **changes)
 
 
+def reading_of(record: MediaRecord) -> tuple[int, int]:
+    """Media time by a page's record, and CLOCK_REALTIME, of this moment.
+
+    A ptp4l on this machine serves and measures against CLOCK_REALTIME.
+    """
+    raw_ns, real_ns = CrossClock().read()
+    return Line(record.raw_ns, record.media_ns, record.rate_q40).at(raw_ns), real_ns
+
+
 class Listener:
     """What a timekeeper publishes, with the instant (time.monotonic) of each record."""
 
@@ -71,13 +81,8 @@ class Listener:
         return self.records[-1][1]
 
     def reading(self) -> tuple[int, int]:
-        """Media time and CLOCK_REALTIME of this moment.
-
-        A ptp4l on this machine serves and measures against CLOCK_REALTIME.
-        """
-        raw_ns, real_ns = CrossClock().read()
-        span = raw_ns - self.record.raw_ns
-        return self.record.media_ns + span + (span * self.record.rate_q40 >> 40), real_ns
+        """`reading_of` the newest one."""
+        return reading_of(self.record)
 
     def ahead_of_realtime(self) -> int:
         """Media time minus CLOCK_REALTIME, now."""
