@@ -99,13 +99,9 @@ async def _move(listener: Listener, control: Control, one_by_one: asyncio.Lock) 
 
 
 def _say_missing(listener: Listener, control: Control) -> None:
-    warnings = control.node.warnings
     missing = listener.missing(control.node.config.controlled_on)
-    if missing and missing != warnings.get("control_interfaces"):
+    if control.node.warn("control_interfaces", missing):
         log.warning("%s", missing)
-    warnings.pop("control_interfaces", None)
-    if missing:
-        warnings["control_interfaces"] = missing
 
 
 class _Parser(argparse.ArgumentParser):

@@ -10,8 +10,8 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from typing import Any, Protocol, TypeVar
 
 from aes67.discovery.browser import Browser
 from aes67.discovery.rtsp_server import by_path
@@ -127,9 +127,7 @@ class Discovery:
     async def _configure_mdns(self) -> None:
         node, config = self._node, self._node.config
         wanted = config.registered_on if config.mdns_enabled else ()
-        for name in [each for each in self._mdns if each not in wanted]:
-            await self._mdns[name].close()  # ours until it is closed: this may be cancelled
-            del self._mdns[name]
+        await _close_others(self._mdns, wanted)
         names = {each.id: each.name for each in node.sources.values() if each.enabled}
         for interface in wanted:
             if interface not in self._mdns:
@@ -142,7 +140,7 @@ class Discovery:
                 config.rtsp_port,
             )
             await self._mdns[interface].configure(settings, names)
-        self._warn("mdns", "; ".join(filter(None, (each.problem for each in self._mdns.values()))))
+        self._warn("mdns", _problems(self._mdns))
 
     def _address(self, interface: str) -> str:
         """Our address there, empty without one."""
@@ -180,14 +178,12 @@ class Discovery:
     async def _configure_rtsp(self) -> None:
         config, network = self._node.config, self._node.state.network
         wanted = config.registered_on
-        for name in [each for each in self._rtsp if each not in wanted]:
-            await self._rtsp[name].close()
-            del self._rtsp[name]
+        await _close_others(self._rtsp, wanted)
         for interface in wanted:
             if interface not in self._rtsp:
                 self._rtsp[interface] = RtspService(self._find)
             await self._rtsp[interface].configure(self._address(interface), config.rtsp_port)
-        self._warn("rtsp", "; ".join(filter(None, (each.problem for each in self._rtsp.values()))))
+        self._warn("rtsp", _problems(self._rtsp))
         node = self._node
         described = {number: node.description(number, "rtsp") for number in node.sources}
         for number, text in described.items():
@@ -205,13 +201,35 @@ class Discovery:
         return None if number is None else (number, node.description(number, "rtsp"))
 
     def _warn(self, key: str, problem: str) -> None:
-        if problem:
-            if problem != self._node.warnings.get(key):
-                log.warning("%s", problem)
-            self._node.warnings[key] = problem
-        else:
-            self._node.warnings.pop(key, None)
+        if self._node.warn(key, problem):
+            log.warning("%s", problem)
 
     def _heard(self) -> None:
         if self._watches and any(each.what != "lost" for each in self.browser.changes()):
             self._follower.look()
+
+
+class _Service(Protocol):
+    """What an interface's mDNS responder and RTSP server have in common."""
+
+    @property
+    def problem(self) -> str: ...
+
+    async def close(self) -> None: ...
+
+
+_Of = TypeVar("_Of", bound=_Service)
+
+
+async def _close_others(services: MutableMapping[str, _Of], wanted: Collection[str]) -> None:
+    """Close the services of interfaces that are not wanted any more.
+
+    Each is ours until it is closed: this may be cancelled.
+    """
+    for name in [each for each in services if each not in wanted]:
+        await services[name].close()
+        del services[name]
+
+
+def _problems(services: Mapping[str, _Service]) -> str:
+    return "; ".join(each.problem for each in services.values() if each.problem)

@@ -70,11 +70,6 @@ class SecondClock:
         """Its clock page: record 1 only, the tick's record and the heartbeat are the first's."""
         return self._running.region if self._running is not None else None
 
-    @property
-    def name(self) -> str:
-        """What the configuration calls it; empty: there is none."""
-        return self._name
-
     async def configure(self, spec: ClockSpec | None, name: str = "") -> None:
         """Run it as `spec` says, or not at all; raises nothing, see `snapshot` for the reason."""
         async with self._configuring:

@@ -238,6 +238,15 @@ class Node(View):
             reason = error.strerror or str(error)
             self.warnings["status_file"] = f"status file {path} could not be written: {reason}"
 
+    def warn(self, key: str, problem: str) -> bool:
+        """Show a problem among the warnings, an empty one no more; whether it is a new one."""
+        if not problem:
+            self.warnings.pop(key, None)
+            return False
+        is_new = self.warnings.get(key) != problem
+        self.warnings[key] = problem
+        return is_new
+
     # how
 
     @asynccontextmanager
