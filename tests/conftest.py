@@ -8,9 +8,16 @@ import shutil
 import pytest
 from hypothesis import settings
 
+from standstill import Reruns, Standstill
+
 settings.register_profile("house", deadline=None)  # the first example may compile a kernel
 settings.register_profile("quick", deadline=None, max_examples=15)  # a second run, another mode
 settings.load_profile("house")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A test that fails while the machine stands still is repeated, and the summary says so."""
+    config.pluginmanager.register(Reruns(Standstill()), "reruns")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

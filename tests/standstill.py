@@ -1,0 +1,136 @@
+"""Whether the machine stood still while a test ran, for as long as tests run.
+
+A virtual machine whose host takes the processor away for 20 ms loses sound and time, whatever runs
+on it. A bare timer, none of our code, runs on each processor above every thread of ours. A test
+that fails while such a timer was late is run once or twice more, and the summary names it with its
+failure and the stall; on a machine that keeps running no failure is ever repeated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+
+import pytest
+
+BEARABLE_NS = 5_000_000
+"""As late as any stream or buffer of the tests bears."""
+RERUNS = 2
+PRIORITY = "98"
+
+PROBE = """
+import sys, time
+bearable = int(sys.argv[1])
+print("ready", flush=True)
+due = time.monotonic_ns()
+while True:
+    due += 4_000_000
+    time.sleep(max(0, due - time.monotonic_ns()) / 1e9)
+    late = time.monotonic_ns() - due
+    if late > bearable:
+        print(late, flush=True)
+        due += late
+"""
+"""A timer of 4 ms that prints how late it was, in ns, whenever that cannot be borne."""
+
+
+class Standstill:
+    """A timer on every processor; `worst_ns` is how late one was since `begin`.
+
+    Without the right to SCHED_FIFO there are none, and the machine is said to run always.
+    """
+
+    def __init__(self, bearable_ns: int = BEARABLE_NS) -> None:
+        self._bearable_ns = bearable_ns
+        self._stalls: deque[int] = deque(maxlen=10_000)
+        self._readers: list[threading.Thread] = []
+        self.probes: list[subprocess.Popen[str]] = []
+
+    def start(self) -> None:
+        """Begin; returns when every timer runs."""
+        for processor in sorted(os.sched_getaffinity(0)):
+            probe = subprocess.Popen(
+                ["taskset", "-c", str(processor), "chrt", "-f", PRIORITY]
+                + [sys.executable, "-S", "-c", PROBE, str(self._bearable_ns)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                text=True,
+            )  # fmt: skip
+            self.probes.append(probe)
+            assert probe.stdout is not None
+            probe.stdout.readline()  # "ready", or the end of what may not run
+            self._readers.append(threading.Thread(target=self._read, args=(probe,), daemon=True))
+            self._readers[-1].start()
+
+    def _read(self, probe: subprocess.Popen[str]) -> None:
+        assert probe.stdout is not None
+        with probe.stdout as said:
+            for line in said:
+                self._stalls.append(int(line))
+
+    def stop(self) -> None:
+        """End the timers."""
+        for probe in self.probes:
+            with contextlib.suppress(ProcessLookupError):
+                probe.kill()
+            probe.wait()
+        for reader in self._readers:
+            reader.join()
+        self.probes.clear()
+        self._readers.clear()
+
+    def begin(self) -> None:
+        """Forget what was before."""
+        self._stalls.clear()
+
+    @property
+    def worst_ns(self) -> int:
+        """How late a timer was since `begin`; 0 when that was bearable all the time."""
+        time.sleep(0.01)  # one that is late now tells it first
+        return max(self._stalls, default=0)
+
+
+class Reruns:
+    """The part of pytest that repeats a test which failed while the machine stood still."""
+
+    def __init__(self, machine: Standstill) -> None:
+        self.machine = machine
+        self._told: list[str] = []
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Every test is repeated on this condition and no other."""
+        condition = self.stood_still
+        item.add_marker(pytest.mark.flaky(reruns=RERUNS, condition=condition))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """The timers run from the first test on; none when tests are only listed."""
+        if session.items and not session.config.option.collectonly:
+            self.machine.start()
+
+    def pytest_unconfigure(self) -> None:
+        """The timers end with the tests."""
+        self.machine.stop()
+
+    @pytest.hookimpl(tryfirst=True)  # before what a test sets up
+    def pytest_runtest_setup(self) -> None:
+        """Each attempt is judged by its own time."""
+        self.machine.begin()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what stood still beside a failure, whether it is repeated or not."""
+        if report.outcome in ("failed", "rerun") and (worst_ns := self.machine.worst_ns):
+            self._told.append(f"{report.nodeid}: {worst_ns / 1e6:.0f} ms")
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """How long the machine stood still in each attempt that failed."""
+        if self._told:
+            terminalreporter.section("failed while the machine stood still, by a bare timer")
+            terminalreporter.write("".join(f"{line}\n" for line in self._told))
+
+    def stood_still(self) -> bool:
+        """Whether the failure that just came is one to repeat."""
+        return self.machine.worst_ns > 0
