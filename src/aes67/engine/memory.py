@@ -8,7 +8,6 @@ import mmap
 import os
 import resource
 
-from aes67.shm.layout import PAGE_BYTES
 from aes67.shm.region import Region
 
 _MCL_CURRENT = 1
@@ -46,7 +45,6 @@ def _has_capability(number: int) -> bool:
 
 def populate(region: Region, begin: int, size: int) -> None:
     """Make the pages of [begin, begin + size) present; without effect before Linux 5.14."""
-    begin = begin // PAGE_BYTES * PAGE_BYTES
-    size = min(-(-size // mmap.PAGESIZE) * mmap.PAGESIZE, region.size - begin)
+    start = begin // mmap.PAGESIZE * mmap.PAGESIZE  # 16 or 64 KiB on some aarch64 machines
     with contextlib.suppress(OSError, ValueError):
-        region.map.madvise(_MADV_POPULATE_WRITE, begin, size)
+        region.map.madvise(_MADV_POPULATE_WRITE, start, begin + size - start)
