@@ -202,6 +202,7 @@ int samples_read(struct pcm *pcm, void *to, int64_t position, int64_t frames)
 		return 0;
 	bus_part(pcm, middle, end, &low, &high);
 	read_bus(pcm, bytes, middle, end);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* the copy is over before bus_done is read */
 	bus_part(pcm, middle, end, &after_low, &after_high);
 	return after_low > low ? -EPIPE : 0;
 }
