@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-LEAST_SECONDS = 1 / 8000
+from aes67.shm.layout import GAP_SHARE
+
+LEAST_SECONDS = 1 / GAP_SHARE
 """Upper limit of the first class; each further one is twice as wide."""
 
 Labels = tuple[str, ...]

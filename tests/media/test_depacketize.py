@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aes67.media import depacketize
-from aes67.media.depacketize import DROPPED, GAP_SHARE, HISTORY_PACKETS, Arrival, accept
+from aes67.media.depacketize import DROPPED, HISTORY_PACKETS, Arrival, accept
 from aes67.media.rtp import Packet
 from aes67.media.state import SINK_STATE
 from aes67.shm.layout import (
     CODEC_L24,
     GAP_BINS,
+    GAP_SHARE,
     LEG_COUNTERS,
     SINK_COUNTERS,
     SINK_ROW,

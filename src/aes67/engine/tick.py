@@ -47,13 +47,14 @@ from aes67.engine.wiring import (
     Tick,
 )
 from aes67.jit import inner, kernel
-from aes67.media.depacketize import GAP_SHARE, Arrival
+from aes67.media.depacketize import Arrival
 from aes67.media.meters import decayed
 from aes67.media.timeline import SECOND_NS, begin_of, frame_at, media_at, raw_at
 from aes67.shm.layout import (
     CLOCK,
     CLOCK_HOLDOVER,
     CLOCK_LOCKED,
+    GAP_SHARE,
     MAX_SINKS,
     MAX_SOURCES,
 )

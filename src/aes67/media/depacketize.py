@@ -27,8 +27,6 @@ HISTORY_PACKETS = 1024
 """Sequence numbers a sink remembers: a late one is told from a second copy. A power of two."""
 TAKE_OVER_NS = 50_000_000
 """Another sender, or another offset, must have lasted this long before it is followed."""
-GAP_SHARE = 8000
-"""The shortest bin of times between packets: 1/8000 s."""
 LATCH_PACKETS = 4
 """Packets that must agree before the first latch."""
 LATCH_TOLERANCE = 200

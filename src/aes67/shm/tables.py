@@ -15,6 +15,7 @@ from aes67.shm.schema import I16, I64, U32, Field, Struct
 __all__ = [
     "ENGINE_COUNTERS",
     "GAP_BINS",
+    "GAP_SHARE",
     "LEG_COUNTERS",
     "PCM_COUNTERS",
     "SINK_COUNTERS",
@@ -25,6 +26,8 @@ __all__ = [
     "telemetry_offsets",
 ]
 
+GAP_SHARE = 8000
+"""The shortest bin of times between packets: 1/8000 s."""
 GAP_BINS = 12
 """Bins of times between packets: less than 125 us, 250, 500, 1 ms, 2 ms and so on; the rest."""
 
