@@ -91,11 +91,11 @@ async def _move(listener: Listener, control: Control, one_by_one: asyncio.Lock) 
         try:
             config = control.node.config
             await listener.open(config.http_port, config.controlled_on)
-            control.node.warnings.pop("http_port", None)
+            control.node.warn("http_port", "")
             _say_missing(listener, control)
         except PortBusy as error:
             log.error("%s; still serving on port %d", error, listener.port)
-            control.node.warnings["http_port"] = f"{error}; still serving on port {listener.port}"
+            control.node.warn("http_port", f"{error}; still serving on port {listener.port}")
 
 
 def _say_missing(listener: Listener, control: Control) -> None:

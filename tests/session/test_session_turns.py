@@ -125,6 +125,23 @@ async def test_a_new_engine_that_takes_its_time_fails_nobody_who_waits() -> None
     assert (world.node.in_force.refusal, list(world.node.sources)) == (None, [0])
 
 
+async def test_an_engine_asked_again_that_is_silent_still_is_waited_for_once() -> None:
+    world = World()
+    await world.begin(world.node.engine_connected())
+    await world.answer(TimeoutError())
+    await world.begin(world.node.ask_engine_again(), world.node.put_source(source(0)))
+    await world.answer(TimeoutError())
+    assert world.done == [True, True, True]
+    with pytest.raises(Refused, match="does not answer"):
+        world.changes[-1].result()
+    assert world.node.in_force.refusal is not None
+    await world.begin(world.node.ask_engine_again(), world.node.put_source(source(0)))
+    await world.answer(Refused("sockets", "eth0:5004", "no such device"))
+    assert world.node.in_force.refusal is not None, "refused, not silent: who waits may do better"
+    await world.answer()
+    assert (world.node.in_force.refusal, list(world.node.sources)) == (None, [0])
+
+
 async def test_clock_volumes_and_status_file_do_not_wait_for_the_engine() -> None:
     world = World()
     await world.begin(world.node.put_source(source(0)))

@@ -109,9 +109,9 @@ class Control:
 
     async def start(self) -> None:
         """Take over the status file and begin to look for the engine."""
-        if warning := logs.set_up(self.node.config):
+        warning = logs.set_up(self.node.config)
+        if self.node.warn("log", warning):
             log.warning("%s", warning)
-            self.node.warnings["log"] = warning
         await self._look_at_network()
         await self._load_status()
         self._pcm_names.update(self.node)
@@ -231,9 +231,7 @@ class Control:
         if isinstance(event, ConfigChanged) and event.keys & {
             "log_severity", "syslog_proto", "syslog_server",
         }:
-            self.node.warnings.pop("log", None)
-            if warning := logs.set_up(self.node.config):
-                self.node.warnings["log"] = warning
+            self.node.warn("log", logs.set_up(self.node.config))
 
     async def _load_status(self) -> None:
         kept = await asyncio.to_thread(files.load_status, self.node.config)
@@ -267,7 +265,7 @@ class Control:
         while True:
             await asyncio.sleep(RETRY_SECONDS)
             if self.node.in_force.refusal is not None and self.link.connected:
-                await self.node.engine_connected()
+                await self.node.ask_engine_again()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -90,7 +90,8 @@ class Streaming:
 
     async def _look(self) -> None:
         config = self._node.config
-        self._warn(config.streamer_enabled and not self.can_encode)
+        is_missing = config.streamer_enabled and not self.can_encode
+        self._node.warn("streamer", NO_PYAV if is_missing else "")
         if not config.streamer_enabled:
             self._engine, self._running = 0, False
             await self._service.configure(None)
@@ -115,9 +116,3 @@ class Streaming:
         if engine != self._engine:
             self._engine = engine
             self._service.engine(descriptors)
-
-    def _warn(self, missing: bool) -> None:
-        if missing:
-            self._node.warnings["streamer"] = NO_PYAV
-        else:
-            self._node.warnings.pop("streamer", None)

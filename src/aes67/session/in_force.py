@@ -61,9 +61,17 @@ class InForce:
             self.state, self.plan = state, _valid_plan(state) or self.plan
 
     async def greet(self) -> None:
-        """Give a new engine, or one that refused, the state in force."""
+        """Give a new engine the state in force; it may take its time, and fails nobody's change."""
         self._applied = None
         await self.adopt(self.state)
+
+    async def ask_again(self) -> None:
+        """Give an engine that refused, or was silent, the state in force once more."""
+        self._applied = None
+        try:
+            await self.enter(self.state)
+        except Refused as problem:
+            self.refusal = problem
 
     async def _enter(self, state: State) -> None:
         new = plan(state)

@@ -226,6 +226,14 @@ class Node(View):
         async with self._lock:
             await self.in_force.greet()
 
+    async def ask_engine_again(self) -> None:
+        """Give an engine that refused, or was silent, the state in force once more.
+
+        If it is silent still, changes that wait are refused with it; the refusal is kept and shown.
+        """
+        async with self._lock:
+            await self.in_force.ask_again()
+
     async def save_status(self) -> None:
         """Write the status file as things are; a warning says when it cannot be written."""
         path = self.config.status_file
@@ -233,10 +241,10 @@ class Node(View):
             return
         try:
             await self._store.save_status(path, status_text(self.state, self.controls))
-            self.warnings.pop("status_file", None)
+            self.warn("status_file", "")
         except OSError as error:
             reason = error.strerror or str(error)
-            self.warnings["status_file"] = f"status file {path} could not be written: {reason}"
+            self.warn("status_file", f"status file {path} could not be written: {reason}")
 
     def warn(self, key: str, problem: str) -> bool:
         """Show a problem among the warnings, an empty one no more; whether it is a new one."""
