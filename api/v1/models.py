@@ -1,10 +1,29 @@
-"""Answers of /api/v1."""
+"""Bodies and answers of /api/v1."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from aes67.session.model import Source, ipv4
+
+
+def _address(text: str) -> str:
+    if text.strip() and not ipv4(text):
+        raise ValueError("an IPv4 address, or empty: rtp_mcast_base + id")
+    return ipv4(text)
+
+
+class SourceBody(Source):
+    """A stream this node is to send.
+
+    The contract takes any text that is no address for none; here it is refused, since it was meant.
+    """
+
+    address: Annotated[str, AfterValidator(_address)] = Field(
+        "", description="IPv4 destination; empty: rtp_mcast_base + id"
+    )
 
 
 class ReceiverView(BaseModel):

@@ -13,7 +13,7 @@ from aes67.errors import Refused
 from aes67.session.model import SINKS, SOURCES, Sink, Source
 from aes67.session.view import NOT_IN_USE
 from aes67_api.deps import Body, ControlDep
-from aes67_api.v1.models import SinkView, SourceView, Status
+from aes67_api.v1.models import SinkView, SourceBody, SourceView, Status
 from aes67_api.v1.problems import REFUSED_WRITES, RESPONSES, problem, said
 
 router = APIRouter(prefix="/api/v1", tags=["v1"], responses=RESPONSES)
@@ -95,9 +95,9 @@ async def source(id: SourceId, control: ControlDep) -> dict[str, Any]:
 
 
 @router.put("/sources/{id}", response_model=SourceView, responses=REFUSED_WRITES)
-async def put_source(id: SourceId, source: Source, control: ControlDep) -> dict[str, Any]:
+async def put_source(id: SourceId, source: SourceBody, control: ControlDep) -> dict[str, Any]:
     """Add or replace a source."""
-    await control.node.put_source(source.model_copy(update={"id": id}))
+    await control.node.put_source(Source(**source.model_dump() | {"id": id}))
     return _one(control.views.sources(), id)
 
 

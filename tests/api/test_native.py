@@ -74,6 +74,8 @@ BAD: list[tuple[str, str, Any, int, str]] = [
     ("PUT", "/sources/0", {"name": "A", "codec": "L20"}, 400, "codec"),
     ("PUT", "/sources/0", {"name": "A", "ttl": 999}, 400, "ttl"),
     ("PUT", "/sources/0", {"name": "A", "map": list(range(64))}, 400, "max_samples_per_packet"),
+    ("PUT", "/sources/0", {"name": "A", "address": "studio"}, 400, "address"),
+    ("PUT", "/sources/0", {"name": "A", "address": "239.1.1.300"}, 400, "address"),
     ("PUT", "/sources/0", {}, 400, "name"),
     ("PUT", "/sources/64", {"name": "A"}, 400, "id"),
     ("PUT", "/sources/x", {"name": "A"}, 400, "id"),
@@ -100,6 +102,20 @@ async def test_errors_name_field_value_and_rule(
     assert problem["field"] == field
     assert problem["rule"]
     assert problem["detail"]
+
+
+async def test_an_address_that_is_none_was_meant(node: HttpNode) -> None:
+    url = f"{URL}/sources/0"
+    problem = (await node.client.put(url, json={"name": "A", "address": "studio"})).json()
+    assert (problem["field"], problem["value"]) == ("address", "studio")
+    assert problem["rule"] == "an IPv4 address, or empty: rtp_mcast_base + id"
+    assert (await node.client.get(url)).status_code == 404, "nothing has changed"
+    for wish, effect in (("", "239.1.0.1"), (" 239.9.9.9 ", "239.9.9.9"), ("10.0.0.7", "10.0.0.7")):
+        answer = await node.client.put(url, json={"name": "A", "address": wish})
+        assert (answer.status_code, answer.json()["address"]) == (200, effect)
+    body = SOURCE | {"address": "studio"}
+    assert (await node.client.put("/api/source/0", json=body)).status_code == 200
+    assert (await node.client.get(url)).json()["address"] == "239.1.0.1", "as the contract has it"
 
 
 async def test_unknown_routes_are_problems_too(node: HttpNode) -> None:
