@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from aes67.cli import main as cli
-from aes67.cli.doctor import governor, interface, real_time, stream
+from aes67.cli.doctor import again, governor, interface, real_time, stream
 
 
 def test_without_a_daemon_it_still_looks_at_the_machine(
@@ -21,11 +24,20 @@ def test_without_a_daemon_it_still_looks_at_the_machine(
 
 
 def test_looking_for_real_time_rights_does_not_take_them() -> None:
-    import os
-
     before = os.sched_getscheduler(0)
     real_time()
     assert os.sched_getscheduler(0) == before
+
+
+def test_a_command_to_type_runs_without_this_user_s_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    sudo, *command = shlex.split(again("alsa install", True))
+    assert (sudo, command[1:]) == ("sudo", ["alsa", "install"])
+    assert again("alsa install", False) == shlex.join(command)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert again("alsa install", True) == shlex.join(command), "root needs no sudo"
+    done = subprocess.run([command[0], "--version"], env={}, capture_output=True, text=True)
+    assert done.stdout.startswith("aes67 ")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from aes67.cli import main as cli
 from aes67.cli import service_system
 from aes67.cli.service_system import System, chosen_config, chosen_user, writable_paths
-from aes67.cli.service_unit import NAMES_PATH, OWN_LINE, Unit, names_service
+from aes67.cli.service_unit import NAMES_PATH, OWN_LINE, Unit, names_service, quoted, unquoted
 
 ROOT = Path(__file__).parents[2]
 DAEMON, CONFIG = PurePath("/opt/aes67/bin/aes67-daemon"), PurePath("/etc/aes67/daemon.conf")
@@ -200,6 +200,61 @@ def test_print_shows_the_unit_and_changes_nothing(
     assert cli.main(["service", "install", "--print", "--root", str(tmp_path)]) == 0
     assert "[Service]" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--user", "a b", "'a b' is no user name"),
+        ("--user", "x\nExecStart=/bin/sh", "is no user name"),
+        ("--user", "1000", "'1000' is no user name"),
+        ("--user", "", "'' is no user name"),
+        ("--user", "%u", "is no user name"),
+        ("--interface", "eth 0", "'eth 0' is no interface"),
+        ("--interface", "a/b", "is no interface"),
+        ("--interface", "", "'' is no interface"),
+        ("--interface", "sixteen-letters-", "is no interface"),
+        ("--config", "/etc/a\nb", "a unit cannot name a file with such characters"),
+        ("--config", "/etc", "'/etc' is no file"),
+        ("--config", "", "'' is no file"),
+        ("--config", "/tmp/../tmp/daemon.conf", "the service has a /tmp of its own"),
+        ("--config", "/var/tmp/daemon.conf", "the service has a /var/tmp of its own"),
+    ],
+)
+def test_what_a_unit_cannot_say_is_refused(
+    option: str, value: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["service", "install", "--print", option, value])
+    said = capsys.readouterr()
+    assert (caught.value.code, said.out) == (cli.USAGE, "")
+    assert words in said.err
+
+
+def test_names_that_a_unit_can_say_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--user", "Max.Muster_1", "--interface", "eth0,enp3s0f1np1",
+                 "--config", "/srv/x/../100 %/daemon.conf"]  # fmt: skip
+    assert cli.main(["service", "install", "--print", *arguments]) == 0
+    unit = settings(capsys.readouterr().out)
+    assert unit["User"] == "Max.Muster_1"
+    assert unit["ReadWritePaths"] == '"-/srv/100 %%/daemon.conf"'
+
+
+@pytest.mark.parametrize("place", ["/tmp/status.json", "/srv/a\nb"])
+def test_a_status_file_the_service_would_lose_is_refused(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/daemon.conf").write_text(json.dumps({"status_file": place}))
+    assert cli.main(["service", "install", "--print", "--root", str(tmp_path)]) == cli.FAILED
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert repr(place) in said.err
+
+
+@pytest.mark.parametrize("path", ["/etc/x", "/a b/50 %", "/a$b", '/"a\\b\'', "/%%/$$ /x"])
+def test_a_path_is_read_back_from_a_unit(path: str) -> None:
+    assert unquoted(quoted(PurePath(path))) == path
 
 
 def test_a_program_in_a_closed_home_is_refused(tmp_path: Path) -> None:

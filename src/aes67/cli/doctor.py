@@ -6,7 +6,9 @@ import argparse
 import contextlib
 import os
 import resource
+import shlex
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -72,10 +74,20 @@ def device() -> Finding:
     found = status()
     if found.missing_libraries:
         missing = ", ".join(found.missing_libraries)
-        return Finding(subject, BAD, f"defined, but {missing} is gone", "run: aes67 alsa install")
+        cure = f"run: {again('alsa install', found.system_file is not None)}"
+        return Finding(subject, BAD, f"defined, but {missing} is gone", cure)
     if not found.is_installed:
-        return Finding(subject, WARNING, "programs do not know it", "run: sudo aes67 alsa install")
+        cure = f"run: {again('alsa install', True)}"
+        return Finding(subject, WARNING, "programs do not know it", cure)
     return Finding(subject, GOOD, f"defined in {found.system_file or found.user_file}")
+
+
+def again(arguments: str, as_root: bool) -> str:
+    """A command of this program as root can type it too, whose PATH knows no `.venv/bin`."""
+    program = Path(sys.executable).absolute().with_name("aes67")
+    command = shlex.quote(str(program)) if program.exists() else "aes67"
+    sudo = "sudo " if as_root and os.geteuid() else ""
+    return f"{sudo}{command} {arguments}"
 
 
 def real_time() -> Finding:

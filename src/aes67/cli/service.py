@@ -30,6 +30,7 @@ from aes67.cli.service_system import (
     writable_paths,
 )
 from aes67.cli.service_unit import NAME, OWN_LINE, USER, Unit
+from aes67.cli.service_words import config_file, interface_names, unreachable, user_name
 from aes67.client import Client
 
 PREDECESSOR = "aes67-daemon.service"
@@ -47,11 +48,11 @@ def add_commands(commands: Commands, options: argparse.ArgumentParser) -> None:
     parents = [options, root]
     words = "make user, configuration and unit, and start it"
     add = actions.add_parser("install", parents=parents, help=words)
-    add.add_argument("-c", "--config", type=Path, metavar="FILE",
+    add.add_argument("-c", "--config", type=config_file, metavar="FILE",
                      help=f"configuration ({CONTRACT_CONFIG} if there is one, else {CONFIG})")
-    add.add_argument("--interface", metavar="NAME",
+    add.add_argument("--interface", type=interface_names, metavar="NAME",
                      help="network interface, for a new configuration")  # fmt: skip
-    add.add_argument("--user", metavar="NAME",
+    add.add_argument("--user", type=user_name, metavar="NAME",
                      help=f"user it runs as (owner of the configuration if not root, else {USER})")
     add.add_argument("--raw-packets", action="store_true", help="CAP_NET_RAW, for gPTP and AVTP")
     add.add_argument("--hardware-timestamps", action="store_true",
@@ -75,8 +76,12 @@ def install(arguments: argparse.Namespace, client: Client) -> int:
     if not daemon.exists():
         raise ServiceError(f"{daemon} is missing: install aes67 with pip first")
 
+    writable = tuple(dict.fromkeys(writable_paths(system, config)))
+    for path in writable:
+        if problem := unreachable(path):
+            raise ServiceError(f"{str(path)!r}: {problem}")
+
     def unit(made_user: bool) -> str:
-        writable = tuple(dict.fromkeys(writable_paths(system, config)))
         return Unit(
             daemon, config, writable, user, made_user,
             is_in_home(daemon, config, Path(sys.executable).resolve()),
@@ -170,7 +175,7 @@ def status(arguments: argparse.Namespace, client: Client) -> int:
 
 def _config_of(text: str) -> str:
     line = next((each for each in text.splitlines() if each.startswith("ExecStart=")), "")
-    return line.partition(" -c ")[2].partition(" --runtime-dir")[0].strip('"')
+    return service_unit.unquoted(line.partition(" -c ")[2].partition(" --runtime-dir")[0])
 
 
 def _unit_text(system: System) -> str | None:

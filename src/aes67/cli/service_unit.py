@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -137,6 +138,13 @@ def quoted(path: PurePath, *, optional: bool = False) -> str:
     text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     text = text.replace("$", "$$") if not optional else "-" + text
     return f'"{text}"' if any(each in text for each in " \t'\"\\;") else text
+
+
+def unquoted(text: str) -> str:
+    """The path that `quoted` wrote into a command."""
+    if text.startswith('"'):
+        text = re.sub(r"\\(.)", r"\1", text[1:-1])
+    return text.replace("%%", "%").replace("$$", "$")
 
 
 def made_user(unit: str) -> str:
