@@ -1,225 +1,261 @@
 """`make validate`: the matrix of what is promised, a minute each, as a report in docs/validation.
 
-Every case is one `aes67 selftest` or `aes67 latency`, as a user would type it. Results are kept in
-a file of JSON lines; a case that is in it is not run again, so an interrupted run goes on where it
-was. A case during which the machine kept the engine from running is tried again, and the report
-says how often. Cases may run side by side, which is quicker and harder: each is a daemon of its own
+Every case is one `aes67 selftest` or `aes67 latency`, as a user would type it, beside timers that
+tell whether the machine itself stood still; then it is tried again with larger buffers. Results are
+kept in a file of JSON lines; a case that is in it is not run again, so an interrupted run goes on
+where it was. Cases may run side by side, which is quicker and harder: each is a daemon of its own
 in a network of its own, and they share the processors.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
-import platform
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from aes67.selftest.place import cleaning_up, real_time_prefix, tied_prefix
+from e2e.machine import PRIORITY, Watch
+from e2e.validate_plan import (
+    NAMES,
+    ROOMS,
+    Room,
+    Row,
+    Try,
+    cases,
+    first_room,
+    is_due,
+    options,
+    rest_of,
+    time_text,
+    verdict,
+)
+from e2e.validate_report import machine, report, stood_still
+
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "docs" / "validation"
-TRIES = 3
-
-WIRES = (
-    ("S16_LE", "L16"), ("S16_LE", "L24"), ("S24_3LE", "L24"), ("S24_3LE", "L16"),
-    ("S32_LE", "L24"), ("S32_LE", "AM824"),
-)  # fmt: skip
-"""Format and codec: equal widths, a wider codec, and a narrower one that cuts bits."""
-
-LATENCIES = (
-    ("48000", "48", "96", "1ms"), ("48000", "48", "144", "1ms"), ("48000", "12", "24", "125us"),
-    ("48000", "24", "48", "250us"), ("96000", "96", "192", "1ms"),
-)  # fmt: skip
-"""Rate, period, buffer, packet time."""
+PATIENCE_S = 30.0
+"""A test that is ended takes its daemon and programs along, which takes this long at most."""
 
 
-def cases(seconds: int) -> Iterator[list[str]]:
-    """Arguments of every self-test and latency test, the most usual ones first."""
-    for master, packet, channels, rate, (form, codec) in itertools.product(
-        ([], ["--ptp4l"]), ("1ms", "125us"), ("2", "8", "64"), ("48000", "96000"), WIRES
-    ):
-        period = str(int(rate) // 400)
-        yield [
-            "selftest", "--format", form, "--rate", rate, "--channels", channels,
-            "--codec", codec, "--packet-time", packet, "--duration", str(seconds),
-            "--period", period, "--buffer", str(4 * int(period)), *master,
-        ]  # fmt: skip
-    for (rate, period, buffer, packet), master in itertools.product(LATENCIES, ([], ["--ptp4l"])):
-        yield [
-            "latency", "--rate", rate, "--period", period, "--frames", buffer,
-            "--packet-time", packet, "--duration", str(seconds), *master,
-        ]  # fmt: skip
+class Ended(Exception):
+    """The whole run is being ended: nothing is begun any more."""
 
 
-def attempt(arguments: Sequence[str]) -> dict[str, Any]:
-    """Run one case; its result as the test printed it, or why there is none."""
-    command = [sys.executable, "-m", "aes67.cli.main", *arguments, "--json"]
-    load = os.getloadavg()[0]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+class Programs:
+    """The tests that run, each the head of a process group of its own, so that all can be ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._ended = False
+
+    def run(self, command: Sequence[str]) -> tuple[str, str, int]:
+        """Run a program to its end: what it printed, what it said, its exit code; Ended when it
+        was ended by us."""
+        with self._lock:
+            if self._ended:
+                raise Ended
+            process = subprocess.Popen(
+                [*tied_prefix("TERM"), *command], cwd=ROOT, text=True, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            self._running.add(process)
+        try:
+            printed, said = process.communicate()
+        finally:
+            with self._lock:
+                self._running.discard(process)
+        if self._ended:
+            raise Ended
+        return printed, said, process.returncode
+
+    def end(self) -> None:
+        """End what runs and begin nothing more."""
+        with self._lock:
+            self._ended = True
+            self._send(signal.SIGTERM)
+        deadline = time.monotonic() + PATIENCE_S
+        while self._running and time.monotonic() < deadline:
+            time.sleep(0.05)
+        with self._lock:
+            self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        for process in self._running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[None]:
+    """What is started within it does not hear Ctrl-C: it is ended by us, in good order."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        result: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        result = {"ok": False, "problems": [done.stderr.strip().splitlines()[0]]}
-    return result | {"load_before": round(load, 2)}
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def run(arguments: Sequence[str]) -> dict[str, Any]:
-    """Run one case, again while the machine is to blame."""
-    results = [attempt(arguments)]
-    while len(results) < TRIES and not results[-1]["ok"] and results[-1].get("skipped_ticks"):
-        results.append(attempt(arguments))
-    return {"arguments": list(arguments), "tries": len(results), "result": results[-1]}
+class Trial:
+    """Runs cases: each with as much room as it takes, or as the ones before it took."""
+
+    def __init__(self, programs: Programs, *, from_least: bool, timers: bool) -> None:
+        self._programs = programs
+        self._from_least = from_least
+        self._timers = timers
+        self._rows: list[Row] = []
+
+    def run(self, arguments: Sequence[str]) -> Row:
+        """A case, with more room while the machine is to blame."""
+        samples = arguments[0] == "selftest"
+        first, before = first_room(self._rows) if samples and not self._from_least else (0, ())
+        tries = []
+        for room in ROOMS[first:]:
+            tries.append(self._try(arguments, room))
+            if not samples or not tries[-1].excused:
+                break
+        row = Row(tuple(arguments), tuple(tries), before)
+        if samples:
+            self._rows.append(row)
+        return row
+
+    def _try(self, arguments: Sequence[str], room: Room) -> Try:
+        load = round(os.getloadavg()[0], 2)
+        with contextlib.ExitStack() as stack:
+            watch = None
+            if self._timers:
+                with deaf():
+                    watch = stack.enter_context(Watch())
+            result = self._result(options(arguments, room))
+        if watch is None:
+            return Try(room.name, result, None, None, load)
+        worst, lost = round(watch.worst_ns / 1e6, 2), round(watch.lost_ns / 1e6, 1)
+        return Try(room.name, result, worst, lost, load)
+
+    def _result(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """What the test printed, or why there is nothing."""
+        command = [sys.executable, "-m", "aes67.cli.main", *arguments, "--json"]
+        printed, said, code = self._programs.run(command)
+        try:
+            result: dict[str, Any] = json.loads(printed)
+        except ValueError:
+            words = said.strip().splitlines()[:1] or [f"ended with {code} without a word"]
+            return {"ok": False, "problems": words}
+        return result
+
+    def finished(self, cases: Sequence[Sequence[str]], jobs: int) -> Iterator[Row]:
+        """Rows of cases in the order in which they end; the ones that run end with this."""
+        with ThreadPoolExecutor(jobs) as executor:
+            running = [executor.submit(self.run, each) for each in cases]
+            try:
+                for each in as_completed(running):
+                    yield each.result()
+            except BaseException:
+                for each in running:
+                    each.cancel()
+                self._programs.end()
+                raise
 
 
-def known(path: Path) -> dict[str, dict[str, Any]]:
-    """Results so far, by their arguments."""
+def known(path: Path) -> dict[str, Row]:
+    """Results so far, by their names; a line that was cut off, or is none of ours, is left out."""
+    found: dict[str, Row] = {}
     if not path.exists():
-        return {}
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        found[" ".join(row["arguments"])] = row
+        return found
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            row = Row.of(json.loads(text))
+            found[row.name] = row
     return found
 
 
-def machine() -> list[str]:
-    """Facts about this machine, a sentence each."""
-    model = "unknown processor"
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    memory = next(
-        int(line.split()[1]) // 1024
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        if line.startswith("MemTotal")
-    )
-    virtual = subprocess.run(
-        ["systemd-detect-virt"], capture_output=True, text=True, check=False
-    ).stdout.strip() if Path("/usr/bin/systemd-detect-virt").exists() else ""  # fmt: skip
-    return [
-        f"{os.cpu_count()} x {model}, {memory} MiB{f', {virtual}' if virtual else ''}",
-        f"Linux {platform.release()}, {platform.machine()}, Python {platform.python_version()}",
-    ]
+def keep(path: Path, row: Row) -> None:
+    """Append a row, on a line of its own even if the last one was cut off."""
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(json.dumps(row.as_json()).encode() + b"\n")
 
 
-def report(rows: Sequence[dict[str, Any]], facts: Sequence[str]) -> str:
-    """The report as a page."""
-    samples = [row for row in rows if row["arguments"][0] == "selftest"]
-    delays = [row for row in rows if row["arguments"][0] == "latency"]
-    passed = sum(bool(row["result"]["ok"]) for row in samples)
-    lines = [
-        "# Validation",
-        "",
-        "Printed by `make validate`. Machine: " + "; ".join(facts) + ".",
-        "The load average stands beside each case: what else the machine was doing.",
-        "",
-        "## Every sample identical",
-        "",
-        f"{passed} of {len(samples)} cases. ALSA buffers of 10 ms, real aplay and arecord, "
-        "every sample of the given time compared, no counter of loss grown, no xrun.",
-        "",
-        *head("format codec rate channels packet streams clock s result load tries"),
-    ]
-    lines += [sample_line(row) for row in samples]
-    lines += [
-        "",
-        "## Latency from writing a frame to reading it",
-        "",
-        "In ms; period, buffer and packet in frames.",
-        "",
-        *head("rate period buffer packet clock floor min median p99 max xruns load"),
-    ]
-    lines += [delay_line(row) for row in delays]
-    return "\n".join(lines) + "\n"
+def told(row: Row) -> str:
+    """A row in a line."""
+    last = row.last
+    words = verdict(row) if row.is_samples else "no xrun" if last.ok else "FAILED"
+    problems = "" if last.ok else f": {'; '.join(last.result.get('problems', ()))[:300]}"
+    skipped = f", not tried at {NAMES[0]}" if row.before else ""
+    again = f" at try {len(row.tries)}" if len(row.tries) > 1 else ""
+    still = f" (machine stood still: {stood_still(last)} ms)"
+    return f"{row.name}: {words}{again}{skipped}{still}{problems}"
 
 
-def head(words: str) -> list[str]:
-    """The first two lines of a table with these columns."""
-    names = words.split()
-    return ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="make validate ARGS=...", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=60, help="of audio in each case")
+    parser.add_argument("--only", default="", help="cases whose arguments contain this text")
+    parser.add_argument("--limit", type=int, default=10**6, help="so many cases in this run")
+    parser.add_argument("--jobs", type=int, default=1, help="so many self-tests side by side")
+    parser.add_argument(
+        "--again", action="store_true",
+        help=f"repeat the ones that failed or were not tried at {NAMES[0]}",
+    )  # fmt: skip
+    parser.add_argument("--results", type=Path, default=FOLDER / "samples.jsonl")
+    parser.add_argument("--report", type=Path, default=FOLDER / "samples.md")
+    return parser
 
 
-def sample_line(row: dict[str, Any]) -> str:
-    """A self-test as a line of the table."""
-    result = row["result"]
-    words = "identical" if result["ok"] else "; ".join(result["problems"])[:200].replace("|", "/")
-    cells = [
-        *(result.get(key, "") for key in
-          ("format", "codec", "rate", "channels", "packet_frames", "streams")),
-        master_of(row), result.get("seconds", ""), words, result["load_before"], row["tries"],
-    ]  # fmt: skip
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+def validate(chosen: argparse.Namespace) -> int:
+    """Run what has not been run, and print the report after each case."""
+    chosen.results.parent.mkdir(parents=True, exist_ok=True)
+    done = known(chosen.results)
+    every = list(cases(chosen.seconds))
+    wanted = [each for each in every if chosen.only in " ".join(each)]
+    due = [each for each in wanted if is_due(done.get(" ".join(each)), again=chosen.again)]
+    left = due[: chosen.limit]
+    timers = bool(real_time_prefix(int(PRIORITY)))
+    if not timers:
+        print("no right to real-time timers: whether the machine stands still is not known, "
+              "and nothing is tried twice", flush=True)  # fmt: skip
+    trial = Trial(Programs(), from_least=chosen.again, timers=timers)
+    facts = machine()
+    begun = time.monotonic()
+    with contextlib.closing(all_finished(trial, left, max(1, chosen.jobs))) as rows:
+        for number, row in enumerate(rows, 1):
+            keep(chosen.results, row)
+            done[row.name] = row
+            chosen.report.write_text(report(done, every, facts), encoding="utf-8")
+            elapsed = time.monotonic() - begun
+            rest = rest_of(elapsed, number, len(left) - number)
+            print(f"[{number}/{len(left)}, {time_text(elapsed)}, about {time_text(rest)} left] "
+              f"{told(row)}", flush=True)  # fmt: skip
+    found = [done[name] for name in map(" ".join, wanted) if name in done]
+    return 0 if all(row.last.ok for row in found) else 1
 
 
-def delay_line(row: dict[str, Any]) -> str:
-    """A latency test as a line of the table."""
-    result = row["result"]
-    found = result.get("latency") or {}
-    cells = [
-        *(result.get(key, "") for key in
-          ("rate", "period_frames", "buffer_frames", "packet_frames")),
-        master_of(row), result.get("floor_ms", ""),
-        *(found.get(key, "") for key in ("min_ms", "median_ms", "p99_ms", "max_ms")),
-        result.get("xruns", ""), result["load_before"],
-    ]  # fmt: skip
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-
-def master_of(row: dict[str, Any]) -> str:
-    """Who is the grandmaster of a case."""
-    return "ptp4l" if "--ptp4l" in row["arguments"] else "own"
-
-
-def is_due(arguments: Sequence[str], done: dict[str, dict[str, Any]], *, again: bool) -> bool:
-    """Whether a case is to be run: it was not yet, or it failed and failures are repeated."""
-    row = done.get(" ".join(arguments))
-    return row is None or (again and not row["result"]["ok"])
-
-
-def finished(cases: Iterable[Sequence[str]], jobs: int) -> Iterator[dict[str, Any]]:
-    """Results of cases in the order in which they end; none is begun after an interruption."""
-    with ThreadPoolExecutor(jobs) as executor:
-        running = [executor.submit(run, each) for each in cases]
-        try:
-            for each in as_completed(running):
-                yield each.result()
-        finally:
-            for each in running:
-                each.cancel()
+def all_finished(trial: Trial, cases: Sequence[Sequence[str]], jobs: int) -> Iterator[Row]:
+    """Rows of cases in about their order: self-tests side by side, latency tests alone."""
+    for kind, some in itertools.groupby(cases, lambda each: each[0]):
+        yield from trial.finished(list(some), jobs if kind == "selftest" else 1)
 
 
 def main() -> int:
-    """Run what has not been run, and print the report."""
-    options = argparse.ArgumentParser(prog="make validate ARGS=...", description=__doc__)
-    options.add_argument("--seconds", type=int, default=60, help="of audio in each case")
-    options.add_argument("--only", default="", help="cases whose arguments contain this text")
-    options.add_argument("--limit", type=int, default=10**6, help="so many cases in this run")
-    options.add_argument("--jobs", type=int, default=1, help="so many self-tests side by side")
-    options.add_argument("--again", action="store_true", help="repeat the ones that failed")
-    options.add_argument("--results", type=Path, default=FOLDER / "samples.jsonl")
-    options.add_argument("--report", type=Path, default=FOLDER / "samples.md")
-    chosen = options.parse_args()
-    chosen.results.parent.mkdir(parents=True, exist_ok=True)
-    done = known(chosen.results)
-    wanted = [each for each in cases(chosen.seconds) if chosen.only in " ".join(each)]
-    left = [each for each in wanted if is_due(each, done, again=chosen.again)][: chosen.limit]
-    samples = finished((each for each in left if each[0] == "selftest"), max(1, chosen.jobs))
-    delays = finished((each for each in left if each[0] == "latency"), 1)
-    for number, row in enumerate(itertools.chain(samples, delays), 1):
-        name = " ".join(row["arguments"])
-        done[name] = row
-        with chosen.results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        verdict = "ok" if row["result"]["ok"] else f"FAILED {row['result'].get('problems')}"
-        print(f"[{number}/{len(left)}] {name}: {verdict}", flush=True)
-        chosen.report.write_text(report(list(done.values()), machine()), encoding="utf-8")
-    return 0 if all(row["result"]["ok"] for row in done.values()) else 1
+    """Entry point; a signal ends the tests that run too, also where a shell had it ignored."""
+    chosen = parser().parse_args()
+    with cleaning_up():
+        return validate(chosen)
 
 
 if __name__ == "__main__":
