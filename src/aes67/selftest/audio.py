@@ -48,6 +48,10 @@ class Outcome:
     grown: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     skipped_ticks: int = 0
+    late_ns: int = 0
+    """The engine's greatest lateness since it started."""
+    late_grew: bool = False
+    """Whether that was during the test."""
 
     @property
     def ok(self) -> bool:
@@ -60,11 +64,17 @@ class Outcome:
         words += self.carried.complaints
         words += [f"{name} grew by {count}" for name, count in self.grown.items()]
         if words and self.skipped_ticks:
-            words.append(
-                f"the engine was kept from running for {self.skipped_ticks} ticks of 250 us or "
-                "less: something else holds this machine up"
-            )
+            words.append(self._lateness())
         return words
+
+    def _lateness(self) -> str:
+        """How the engine was held up."""
+        most = f"{'up to' if self.late_grew else 'less than'} {self.late_ns / 1e6:.1f} ms"
+        return (
+            f"the engine was kept from running for {most} at a time and did {self.skipped_ticks} "
+            "ticks together with later ones: something else holds this machine up, or the case is "
+            "more than it can carry"
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The outcome as plain data."""
@@ -84,6 +94,7 @@ class Outcome:
             "sink_delay_frames": self.delay_frames,
             "lock_s": round(self.lock_s, 2),
             "skipped_ticks": self.skipped_ticks,
+            "engine_late_ms": round(self.late_ns / 1e6, 3),
             "clock": self.clock,
             "warnings": list(self.warnings),
         }
@@ -121,17 +132,18 @@ def run_case(
     """Set a case up on a running node, carry the signal, compare counters before and after."""
     lock_s = set_up(node, wanted, delay_frames)
     status = node.status()
-    before, ticks_before = losses(status), status["engine"]["counters"]["skipped_ticks"]
+    before, engine_before = losses(status), status["engine"]["counters"]
     progress = Progress("comparing", 1.0, shown)
     carried = carry(wanted, seconds, clients, node.environment, progress.show)
     progress.end()
     status = node.status()
-    after = losses(status)
+    after, engine = losses(status), status["engine"]["counters"]
     grown = {name: after[name] - before[name] for name in after if after[name] > before[name]}
     return Outcome(
         wanted, seconds, delay_frames, lock_s, status["clock"], carried, grown,
         tuple(status["engine"].get("warnings") or ()),
-        status["engine"]["counters"]["skipped_ticks"] - ticks_before,
+        engine["skipped_ticks"] - engine_before["skipped_ticks"], engine["late_max_ns"],
+        engine["late_max_ns"] > engine_before["late_max_ns"],
     )  # fmt: skip
 
 

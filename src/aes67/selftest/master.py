@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from contextlib import AbstractContextManager
-from pathlib import Path
 from types import TracebackType
 
 from aes67.selftest import child
+from aes67.selftest.folder import Folder
 from aes67.selftest.node import SetupFailed
 from aes67.selftest.place import tied_prefix
 
@@ -46,11 +45,11 @@ class Master(AbstractContextManager["Master"]):
         self._interface = interface
         self._domain = domain
         self._process: subprocess.Popen[bytes] | None = None
-        self._temporary = tempfile.TemporaryDirectory(prefix="aes67-ptp4l-")
+        self._temporary = Folder("ptp4l")
 
     def __enter__(self) -> Master:
         assert self._program is not None
-        directory = Path(self._temporary.name)
+        directory = self._temporary.path
         modern = self._version_is_4_or_later()
         text = CONFIGURATION.format(
             domain=self._domain,
@@ -78,7 +77,7 @@ class Master(AbstractContextManager["Master"]):
 
     def log(self) -> str:
         """What ptp4l has said so far."""
-        path = Path(self._temporary.name) / "ptp4l.log"
+        path = self._temporary.path / "ptp4l.log"
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def __exit__(

@@ -10,12 +10,10 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -23,6 +21,7 @@ from aes67.alsa.config import private_environment
 from aes67.client import ApiError, Client, Unreachable
 from aes67.errors import Aes67Error
 from aes67.selftest import child
+from aes67.selftest.folder import Folder
 from aes67.selftest.place import tied_prefix
 
 START_TIMEOUT_S = 300.0
@@ -57,8 +56,8 @@ class Node(AbstractContextManager["Node"]):
 
     def __init__(self, settings: Settings, port: int | None = None) -> None:
         self.settings = settings
-        self._temporary = tempfile.TemporaryDirectory(prefix=f"aes67-selftest-{os.getpid()}-")
-        self.directory = Path(self._temporary.name)
+        self._temporary = Folder("selftest")
+        self.directory = self._temporary.path
         self.runtime = self.directory / "run"
         self.log = self.directory / "daemon.log"
         self.port = port or free_port()
