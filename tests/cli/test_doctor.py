@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aes67.cli import main as cli
-from aes67.cli.doctor import again, governor, interface, real_time, stream
+from aes67.cli.doctor import again, clocks, governor, interface, real_time, stream
 
 
 def test_without_a_daemon_it_still_looks_at_the_machine(
@@ -83,3 +83,48 @@ def test_interfaces(changes: dict[str, object], state: str) -> None:
         "querier": "heard",
     }  # fmt: skip
     assert interface(row | changes).state == state
+
+
+@pytest.mark.parametrize(
+    ("counters", "legs", "words", "cure"),
+    [
+        ({"packets": 5, "late": 2}, [], "2 packets lost, late", "late: a larger --delay"),
+        ({"packets": 5, "lost": 1}, [], "1 packets lost, late", "lost: cable"),
+        ({"packets": 5}, [{"margin_min_us": 5500.0}], "5.5 of 12.0 ms delay to spare", ""),
+        ({"packets": 5}, [{"margin_min_us": 300.0}], "0.3 of 12.0 ms", "a larger --delay"),
+        ({"packets": 5}, [{"margin_min_us": None}], "flows without loss", ""),
+        ({"packets": 0}, [{"packets": 0}], "no packets come", "is the sender on"),
+        ({"packets": 0}, [{"packets": 9}], "packets come, none can be heard", "the SDP"),
+        ({"packets": 0, "wrong_payload_type": 7}, [], "heard: 7 wrong payload type", "the SDP"),
+    ],
+)
+def test_a_sink_s_trouble_has_its_cure(
+    counters: dict[str, int], legs: list[dict[str, object]], words: str, cure: str
+) -> None:
+    row = {"id": 1, "name": "x", "rate": 48000, "delay": 576, "counters": counters, "legs": legs}
+    found = stream("sink", row)
+    assert words in found.words
+    assert cure in found.cure
+    assert bool(found.cure) == (found.state != "good")
+
+
+@pytest.mark.parametrize(
+    ("clock", "found"),
+    [
+        ({"state": "locked"}, [("clock", "good", "")]),
+        ({"state": "holdover"}, [("clock", "warning", "is a PTP master")]),
+        ({"state": "unlocked", "masters": []}, [("clock", "bad", "clock_mode=gm")]),
+        ({"state": "locking", "masters": [{"clock": "00-1D-C1", "domain": 5}]},
+         [("clock", "bad", "heard: 00-1D-C1 in domain 5")]),
+        ({"state": "locked", "second": {"state": "unlocked", "masters": []}},
+         [("clock", "good", ""), ("second clock", "warning", "is a PTP master")]),
+    ],
+)  # fmt: skip
+def test_a_clock_says_which_masters_are_heard(
+    clock: dict[str, object], found: list[tuple[str, str, str]]
+) -> None:
+    said = list(clocks(clock))
+    assert [(each.subject, each.state) for each in said] == [each[:2] for each in found]
+    for each, (_, _, cure) in zip(said, found, strict=True):
+        assert cure in each.cure
+        assert bool(each.cure) == (each.state != "good")

@@ -29,8 +29,6 @@ from aes67.errors import Aes67Error
 
 GOOD, WARNING, BAD = "good", "warning", "bad"
 COLOURS = {GOOD: GREEN, WARNING: YELLOW, BAD: RED}
-MEMORY_LOCK_BYTES = 256 << 20
-"""What the engine locks, rounded up."""
 PTP_EVENT_PORT = 319
 
 
@@ -113,10 +111,11 @@ def locked_memory() -> Finding:
     """May this user keep its memory from being paged out?"""
     limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     subject = "locked memory"
-    if os.geteuid() == 0 or limit == resource.RLIM_INFINITY or limit >= MEMORY_LOCK_BYTES:
+    if os.geteuid() == 0 or limit == resource.RLIM_INFINITY:
         return Finding(subject, GOOD, "permitted")
     cure = "add '@audio - memlock unlimited' to a file in /etc/security/limits.d"
-    return Finding(subject, WARNING, f"at most {limit >> 10} KiB for this user", cure)
+    words = f"at most {limit >> 10} KiB for this user, so the engine locks nothing"
+    return Finding(subject, WARNING, words, cure)
 
 
 def ptp_ports() -> Finding:
@@ -162,9 +161,7 @@ def daemon(client: Client) -> Iterator[Finding]:
     yield Finding("engine", GOOD, "running")
     for warning in engine.get("warnings") or []:
         yield Finding("engine", WARNING, warning)
-    locked = clock.get("state") in ("locked", "holdover")
-    state = GOOD if clock.get("state") == "locked" else WARNING if locked else BAD
-    yield Finding("clock", state, f"{clock.get('state')}: {clock.get('reason')}")
+    yield from clocks(clock)
     for row in status.get("network", {}).get("interfaces", []):
         yield interface(row)
     for kind, rows in (("source", status["sources"]), ("sink", status["sinks"])):
@@ -172,6 +169,25 @@ def daemon(client: Client) -> Iterator[Finding]:
             yield stream(kind, row)
 
 
+def clocks(clock: dict[str, Any]) -> Iterator[Finding]:
+    """The media clock, and the second one where there is one."""
+    for subject, one in (("clock", clock), ("second clock", clock.get("second"))):
+        if not one:
+            continue
+        state, cure = one.get("state"), ""
+        worst = BAD if one is clock else WARNING  # nothing runs on the second one
+        grade = {"locked": GOOD, "holdover": WARNING}.get(str(state), worst)
+        if grade != GOOD:
+            masters = [f"{each['clock']} in domain {each['domain']}"
+                       for each in one.get("masters") or []]  # fmt: skip
+            cure = f"heard: {', '.join(masters)}; aes67 ptp" if masters else NO_MASTER
+        yield Finding(subject, grade, f"{state}: {one.get('reason')}", cure)
+
+
+NO_MASTER = (
+    "is a PTP master on this network, in this domain? If there is none at all, this machine can be "
+    'it: aes67 config clock_mode=gm'
+)
 QUERIER_WORDS = {
     "heard": "an IGMP querier asks",
     "none": "no IGMP querier asks",
@@ -196,7 +212,7 @@ def interface(row: dict[str, Any]) -> Finding:
     return Finding(subject, GOOD, words)
 
 
-def stream(kind: str, row: dict[str, object]) -> Finding:
+def stream(kind: str, row: dict[str, Any]) -> Finding:
     """One source or sink."""
     counters = row.get("counters")
     counters = counters if isinstance(counters, dict) else {}
@@ -207,14 +223,57 @@ def stream(kind: str, row: dict[str, object]) -> Finding:
     if not counters.get("packets"):
         if kind == "source":
             return _not_sending(subject, row, counters, note)
-        cure = "is the sender on, is this the right interface, does the switch do IGMP?"
-        return Finding(subject, BAD, _both("no packets come", note), cure)
+        return _not_receiving(subject, row, counters, note)
     if note:
         return Finding(subject, WARNING, note)
-    lost = counters.get("lost", 0) + counters.get("late", 0) + counters.get("skipped_packets", 0)
-    if lost:
-        return Finding(subject, WARNING, f"{lost} packets lost, late or not sent so far")
-    return Finding(subject, GOOD, "flows without loss")
+    lost, late, unsent = (counters.get(each, 0) for each in ("lost", "late", "skipped_packets"))
+    if lost or late or unsent:
+        cures = {LOST_CURE: lost, LATE_CURE: late, UNSENT_CURE: unsent}
+        words = f"{lost + late + unsent} packets lost, late or not sent so far"
+        cure = "; ".join(text for text, packets in cures.items() if packets)
+        return Finding(subject, WARNING, words, cure)
+    return _budget(subject, row)
+
+
+LOST_CURE = "lost: cable, switch, or this machine's load"
+LATE_CURE = "late: a larger --delay of the sink"
+UNSENT_CURE = "not sent: something holds this machine up, see real-time scheduling"
+SCARCE_MS = 1.0
+"""A sink with less to spare loses packets at the next disturbance."""
+
+
+def _budget(subject: str, row: dict[str, Any]) -> Finding:
+    """A stream without loss; of a sink, what was left of its delay at the worst packet."""
+    rate = row.get("rate")
+    spare = [leg.get("margin_min_us") for leg in row.get("legs") or []]
+    known = [each / 1000 for each in spare if each is not None]
+    if not known or not rate:
+        return Finding(subject, GOOD, "flows without loss")
+    least, delay = min(known), row["delay"] * 1000 / rate
+    words = f"flows without loss, {least:.1f} of {delay:.1f} ms delay to spare at worst"
+    if least >= SCARCE_MS:
+        return Finding(subject, GOOD, words)
+    return Finding(subject, WARNING, words, "a larger --delay of the sink")
+
+
+UNHEARD = ("wrong_payload_type", "wrong_length", "wrong_ssrc", "wrong_source", "malformed",
+           "late", "early")  # fmt: skip
+
+
+def _not_receiving(
+    subject: str, row: dict[str, Any], counters: dict[str, int], note: str
+) -> Finding:
+    """A sink that heard nothing: because nothing comes, or because none of it can be heard."""
+    came = sum(leg.get("packets") or 0 for leg in row.get("legs") or [])
+    reasons = [f"{counters[each]} {each.replace('_', ' ')}" for each in UNHEARD
+               if counters.get(each)]  # fmt: skip
+    if came or reasons:
+        words = "packets come, none can be heard"
+        words += f": {', '.join(reasons)}" if reasons else ""
+        cure = "does the SDP fit what is sent, and the delay the sender's bursts?"
+        return Finding(subject, BAD, _both(words, note), cure)
+    cure = "is the sender on, is this the right interface, does the switch do IGMP?"
+    return Finding(subject, BAD, _both("no packets come", note), cure)
 
 
 def _not_sending(
