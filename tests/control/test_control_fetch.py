@@ -11,6 +11,7 @@ import pytest
 from aes67.control import fetch as module
 from aes67.control.fetch import MAX_BYTES, fetch
 from aes67.errors import Refused
+from aes67.services.destinations import is_allowed, is_neighbour
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -133,7 +134,18 @@ async def test_destinations_that_no_source_has(scheme: str, host: str) -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.0.0.1", "169.254.3.4", "8.8.8.8",
                                      "fe80::1%2", "2001:db8::1"])  # fmt: skip
 def test_destinations_of_sources(address: str) -> None:
-    assert module.is_allowed(address)
+    assert is_allowed(address)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "169.254.3.4", "8.8.8.8"])
+def test_destinations_a_neighbour_may_name(address: str) -> None:
+    assert is_neighbour(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "239.1.1.1", "169.254.169.254",
+                                     "0.0.0.0", "255.255.255.255"])  # fmt: skip
+def test_destinations_a_neighbour_may_not_name(address: str) -> None:
+    assert not is_neighbour(address)
 
 
 async def test_a_name_with_several_addresses_is_tried_through(

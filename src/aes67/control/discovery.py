@@ -138,6 +138,7 @@ class Discovery:
                 node.computed.node_id,
                 config.http_port,
                 config.rtsp_port,
+                *self._link(interface),
             )
             await self._mdns[interface].configure(settings, names)
         self._warn("mdns", _problems(self._mdns))
@@ -149,6 +150,10 @@ class Discovery:
             return network.address(config)
         found = network.find(interface)
         return found.addresses[0] if found is not None and found.addresses else ""
+
+    def _link(self, interface: str) -> tuple[int, int]:
+        found = self._node.state.network.find(interface)
+        return (found.index, found.links) if found is not None else (0, 0)
 
     def _configure_sap(self) -> None:
         config, network = self._node.config, self._node.state.network

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import re
 import socket
 from urllib.parse import quote, unquote, urlsplit
 
 from aes67.errors import Refused
+from aes67.services.destinations import is_allowed
 
 MAX_BYTES = 64 << 10
 TIMEOUT_S = 10.0
 CONCURRENT = 8
 """Fetches at once; the next one waits."""
-
-METADATA = ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")
 
 INVALID_URL = "invalid URL"
 CANNOT_RETRIEVE = "cannot retrieve SDP"
@@ -61,17 +59,6 @@ async def fetch(url: str, timeout_s: float = TIMEOUT_S) -> str:
 
 class _Bad(Exception):
     """The server's answer is none we take."""
-
-
-def is_allowed(address: str) -> bool:
-    """Whether one host may be there: no group, no broadcast, nothing reserved, and not the
-    addresses under which clouds hand out their secrets."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    found = mapped or found
-    if found.is_multicast or found.is_unspecified or str(found) in METADATA:
-        return False
-    return found.is_loopback or not found.is_reserved
 
 
 async def _connect(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -21,6 +21,7 @@ from aes67.discovery.browser import Browser
 from aes67.discovery.remote import label, readable
 from aes67.errors import WireError
 from aes67.services import rtsp
+from aes67.services.destinations import is_neighbour
 from aes67.wire.rtsp import RtspUrl
 
 log = logging.getLogger("aes67.mdns")
@@ -41,13 +42,20 @@ GOODBYE_SECONDS = 0.125
 
 @dataclass(frozen=True)
 class Settings:
-    """Where and as what: interface, our address on it, the node's name, ports."""
+    """Where and as what: interface, our address on it, the node's name, ports.
+
+    `index` and `links` are the kernel's number of the interface and how often its link has come up:
+    another number is another interface, and after a link was away everybody is told and asked anew
+    (RFC 6762, 8).
+    """
 
     interface: str
     address: str
     node_id: str
     http_port: int
     rtsp_port: int
+    index: int = 0
+    links: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,14 +99,16 @@ class MdnsService:
             return
         wanted = _services(settings, sources)
         before = self._settings
-        if before is None or (before.interface, before.address) != (
-            settings.interface, settings.address,
+        if before is None or (before.interface, before.address, before.index) != (
+            settings.interface, settings.address, settings.index,
         ):  # fmt: skip
             self._left |= self._ours
             await self.close()
             if not settings.address or not self._open(settings):
                 return
             await self._take_back({(each.instance, each.type) for each in wanted})
+        elif before.links != settings.links:
+            await self._begin_anew()
         self._settings = settings
         await self._withdraw([each for each in self._ours if each not in wanted])
         new = [each for each in wanted if each not in self._ours]
@@ -132,10 +142,22 @@ class MdnsService:
         except OSError as error:
             self.problem = f"no mDNS on {settings.interface}: {error.strerror or error}"
             return False
-        self._listener = AsyncServiceBrowser(
-            self._zeroconf.zeroconf, SESSION, handlers=[self._changed]
-        )
+        self._listener = self._browsing(self._zeroconf)
         return True
+
+    def _browsing(self, zeroconf: AsyncZeroconf) -> AsyncServiceBrowser:
+        return AsyncServiceBrowser(zeroconf.zeroconf, SESSION, handlers=[self._changed])
+
+    async def _begin_anew(self) -> None:
+        """Announce what is ours and ask for others, as at the start; what is known stays."""
+        assert self._zeroconf is not None
+        if self._listener is not None:
+            await self._listener.async_cancel()
+        self._listener = self._browsing(self._zeroconf)
+        ours = itertools.chain(*self._ours.values())
+        await asyncio.gather(
+            *[await self._zeroconf.async_update_service(info) for info in list(ours)]
+        )
 
     # ours
 
@@ -238,7 +260,12 @@ class MdnsService:
         own = own and settings.address in addresses
         if settings.interface == "lo":
             return (settings.address, info.port) if own else None
-        return None if own else (addresses[0], info.port)
+        if own:
+            return None
+        for address in addresses:
+            if is_neighbour(address):
+                return address, info.port
+        raise OSError("nobody can be there")
 
 
 def _services(settings: Settings, sources: Mapping[int, str]) -> list[_Service]:
