@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from aes67.daemon import Child, Daemon
@@ -13,7 +14,7 @@ if __name__ == "__main__":
         [
             Child(
                 name,
-                ["/bin/sh", "-c", command],
+                [os.environ.get("CHILDREN_SHELL", "/bin/sh"), "-c", command],
                 reloads=name == "control",
                 has_rights=name == "engine",
             )

@@ -234,6 +234,31 @@ def test_a_child_that_cannot_start_ends_it_all(parent: Parent) -> None:
     assert not is_alive(parent.pids("engine")[0])
 
 
+def test_a_child_that_cannot_be_run_is_said_in_one_line(parent: Parent) -> None:
+    process = parent.start(CHILDREN_SHELL="/nowhere/sh")
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert err == "aes67-daemon: engine cannot be run (/nowhere/sh: No such file or directory)\n"
+
+
+def test_a_child_that_cannot_be_run_for_a_while_is_tried_again(parent: Parent) -> None:
+    shell = parent.directory / "sh"
+    shell.symlink_to("/bin/sh")
+    process = parent.start(CHILDREN_SHELL=str(shell))
+    first, other = parent.wait_started("control"), parent.wait_started("engine")
+    time.sleep(0.5)  # until it was heard
+    shell.unlink()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{first}").exists())
+    time.sleep(0.2)
+    shell.symlink_to("/bin/sh")
+    parent.wait_started("control", 2)
+    assert is_alive(other)
+    process.terminate()
+    _, err = process.communicate(timeout=10)
+    assert f"control cannot be run ({shell}: No such file or directory); starting it again" in err
+
+
 def test_one_that_ran_before_is_started_again_whatever_its_exit_code(parent: Parent) -> None:
     once = parent.directory / "once"
     parent.start(control=f"{BEAT.replace(':;', f'! [ -e {once} ];')}; rm {once}; exit 1")

@@ -63,6 +63,9 @@ class Child:
                 process_group=0,  # Ctrl-C in a terminal reaches this process only
                 preexec_fn=lambda: _become_child(parent, self.has_rights),
             )
+        except OSError:
+            os.close(read_end)
+            raise
         finally:
             os.close(write_end)
         self.pipe = read_end

@@ -47,7 +47,7 @@ class Daemon:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             for child in self._children:
-                child.start()
+                self._start(child)
             while not self._stop_requested():
                 now = time.monotonic()
                 for child in self._children:
@@ -92,10 +92,19 @@ class Daemon:
                 notify(f"RELOADING=1\nMONOTONIC_USEC={usec}\nSTATUS=Reading the configuration")
                 child.process.send_signal(signal.SIGHUP)
 
+    def _start(self, child: Child) -> None:
+        try:
+            child.start()
+        except OSError as error:  # no processes or memory left, or a Python that is gone
+            what = f"{child.name} cannot be run ({child.command[0]}: {error.strerror})"
+            if not child.was_ever_ready:
+                raise Fatal(what) from None
+            self._start_later(child, what)
+
     def _look_after(self, child: Child, now: float) -> None:
         if child.process is None:
             if now >= child.restart_at:
-                child.start()
+                self._start(child)
             return
         self._hear(child, now)
         code = child.process.poll()
@@ -119,10 +128,13 @@ class Daemon:
         if code > 0 and not child.was_ever_ready:
             raise Fatal(f"{child.name} cannot start ({ended})")
         child.failures = 0 if now - child.started > HEALTHY_SECONDS else child.failures
+        self._start_later(child, f"{child.name} ended ({ended})")
+
+    def _start_later(self, child: Child, why: str) -> None:
         pause = BACK_OFF_SECONDS[min(child.failures, len(BACK_OFF_SECONDS) - 1)]
         child.failures += 1
-        child.restart_at = now + pause
-        say(f"{child.name} ended ({ended}); starting it again in {pause:g} s")
+        child.restart_at = time.monotonic() + pause
+        say(f"{why}; starting it again in {pause:g} s")
 
     def _notify(self) -> None:
         ready = not self._reload_ends and all(child.ready for child in self._children)
