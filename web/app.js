@@ -38,7 +38,7 @@ function Header({ live, view }) {
       <nav aria-label="Views">${VIEWS.map(([key, title]) => html`<a key=${key} href=${`#${key}`} aria-current=${view === key ? "page" : undefined}>${title}</a>`)}</nav>
       <p id="verdict" role="status"><${Lamp} kind=${kind} /><span>${text}</span></p>
       ${link.kind === "lost" ? null : html`<p id="link" title=${link.kind === "polling" ? POLLING : ""}><${Lamp} kind=${lamp} />${word}</p>`}</div>
-    ${link.kind === "lost" ? html`<p id="lost" role="alert">${status ? html`<strong>Connection lost</strong> at ${moment((Date.now() - link.since) / 1000)}: ${link.reason}. What you see is from then. Trying again …`
+    ${link.kind === "lost" ? html`<p id="lost" role="alert">${status ? html`<strong>Connection lost</strong> at ${moment(link.since)}: ${link.reason}. What you see is from then. Trying again …`
       : html`<strong>The service does not answer</strong>: ${link.reason}. Trying again …`}</p>` : null}</header>`;
 }
 

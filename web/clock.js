@@ -2,7 +2,7 @@
 //
 // Shows what the service says in words; computes no state of its own.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { count, counted, duration, moment, nanoseconds as spelled, ppm } from "/format.js";
 import { Graph, texts, titles } from "/graph.js";
 import { Fact, Lamp, html } from "/parts.js";
@@ -205,10 +205,11 @@ function Times({ clock }) {
 
 function Changes({ clock }) {
   const changes = useAnswer("/api/v1/clock/changes", 10000, `${clock.state} ${clock.gmid}`);
+  const answered = useMemo(() => Date.now(), [changes]); // their ages are of this time
   if (!changes?.length) return null;
   return html`<h3>What happened</h3><ol class="changes" tabindex="0">${changes.map((change, i) =>
     html`<li key=${changes.length - i}>
-      <time>${moment(change.seconds_ago)}</time> <${Lamp} kind=${LAMP[change.state] ?? "wait"} />${change.state}
+      <time>${moment(answered - change.seconds_ago * 1000)}</time> <${Lamp} kind=${LAMP[change.state] ?? "wait"} />${change.state}
       ${change.gmid ? html` <code>${change.gmid}</code>` : null}<p>${change.reason}</p></li>`)}</ol>`;
 }
 

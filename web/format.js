@@ -45,9 +45,9 @@ function digitsOf(values, most) {
 
 const two = (number) => String(number).padStart(2, "0");
 
-// When it was: the time of day, with the date unless that is today's.
-export function moment(secondsAgo) {
-  const at = new Date(Date.now() - secondsAgo * 1000);
+// When it was (milliseconds of Date.now): the time of day, with the date unless that is today's.
+export function moment(milliseconds) {
+  const at = new Date(milliseconds);
   const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
   if (at.toDateString() === new Date().toDateString()) return time;
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${time}`;

@@ -111,6 +111,26 @@ async def test_it_shows_the_clock_its_history_and_every_master(
     assert "ppm" in rate
 
 
+async def test_when_a_change_happened_does_not_wander_between_two_answers(
+    page: Page, node: HttpNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def drawn_again(outliers: int) -> None:
+        node.control.told.ptp = told[-1] | {"outliers": outliers}
+        counts = "document.querySelector('.counts')?.innerText ?? ''"
+        await page.until(f"({counts}).includes('{outliers} outliers')", PATIENCE_S)
+
+    told = snapshots(20)
+    tell(node, told, monkeypatch)
+    times = "[...document.querySelectorAll('.changes time')].map(each => each.innerText)"
+    await page.until(f"{times}.length > 1", PATIENCE_S)
+    await page.ask("fetch = Response.prototype.json = () => new Promise(() => 0); true")
+    await drawn_again(321)
+    before = await page.ask(times)
+    await page.ask("Date.now = (now => () => now() + 3000)(Date.now); true")
+    await drawn_again(322)
+    assert await page.ask(times) == before
+
+
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 async def test_it_fits_a_telephone_in_both_schemes(
     page: Page, node: HttpNode, monkeypatch: pytest.MonkeyPatch, scheme: str
