@@ -219,22 +219,34 @@ def report(outcome: Outcome, where: str) -> str:
 
 def wanted_case(arguments: argparse.Namespace) -> Case:
     """The case the options name; Refused when there is none such."""
-    return case(
+    found = case(
         arguments.format, arguments.rate, arguments.channels, arguments.codec,
         arguments.packet_time, arguments.sources,
     )  # fmt: skip
+    if arguments.delay is not None and arguments.delay < found.frames_per_packet:
+        rule = f"at least one packet, {found.frames_per_packet} frames"
+        raise Refused("delay", arguments.delay, rule)
+    return found
+
+
+def check_duration(seconds: float) -> None:
+    """Whether a self-test may take so long; Refused when not."""
+    if not 0.1 <= seconds <= 86400:
+        raise Refused("duration", seconds, "0.1 to 86400 seconds")
 
 
 def check(arguments: argparse.Namespace) -> tuple[Case, Clients]:
     """What the options ask for; Refused when it cannot be."""
     wanted = wanted_case(arguments)
-    if not 0.1 <= arguments.duration <= 86400:
-        raise Refused("duration", arguments.duration, "0.1 to 86400 seconds")
-    require_programs("aplay", "arecord")
+    check_duration(arguments.duration)
     period = arguments.period or wanted.rate // 100
+    if period < 1:
+        raise Refused("period", period, "at least 1 frame")
     buffer = arguments.buffer or 4 * period
-    if not 2 <= 2 * period <= buffer <= 4 * wanted.rate:
-        raise Refused("buffer", buffer, "at least two periods, at most 4 seconds")
+    if not 2 * period <= buffer <= 4 * wanted.rate:
+        rule = f"at least two periods ({2 * period} frames), at most 4 s ({4 * wanted.rate})"
+        raise Refused("buffer", buffer, rule)
+    require_programs("aplay", "arecord")
     return wanted, Clients(arguments.device, period, buffer, arguments.mmap)
 
 

@@ -21,6 +21,7 @@ from aes67.selftest.audio import (
     FAILED,
     OK,
     Outcome,
+    check_duration,
     require_programs,
     run_case,
     settings_for,
@@ -139,8 +140,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = options.parse_args(given)
     try:
         with place.cleaning_up():
-            where = place.enter("aes67.selftest.demo", given)
+            check_duration(arguments.duration)
             require_programs("aplay", "arecord")
+            where = place.enter("aes67.selftest.demo", given)
             return demonstrate(case("S24_3LE", 48000, 2, "L24", "1ms"), arguments.duration, where)
     except Aes67Error as problem:
         print(f"demo: {problem}", file=sys.stderr)
