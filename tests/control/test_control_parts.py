@@ -12,7 +12,7 @@ import pytest
 from aes67.config.model import Config
 from aes67.control import logs
 from aes67.control.control import network
-from aes67.control.files import ConfigError, load_config
+from aes67.control.files import ConfigError, load_config, load_status
 from aes67.net.interfaces import list_interfaces
 from aes67.session.network import Network
 from sim.http_node import own_logging
@@ -82,3 +82,28 @@ def test_a_file_is_read_at_start_or_says_why_not(
         assert load_config(path).ptp_domain == 0
     assert "ptp_domain = 200 is not 0 to 127" in caplog.text
     assert load_config(path, http_port=81).http_port == 81
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"sources": [', b'{"sources": [{}], "sinks": []}', b"\xff", b"", b"[]"]
+)
+def test_a_status_file_that_is_not_read_whole_is_kept_aside(tmp_path: Path, content: bytes) -> None:
+    path, aside = tmp_path / "status.json", tmp_path / "status.json.bad"
+    config = Config(status_file=str(path))
+    assert load_status(config).problems == []
+    path.write_bytes(b'{"sources": [], "sinks": []}')
+    assert load_status(config).problems == []
+    assert not aside.exists()
+    path.write_bytes(content)
+    assert load_status(config).problems[-1].endswith(f"it is kept as it was in {aside}")
+    assert aside.read_bytes() == content
+
+
+def test_a_status_file_that_cannot_be_kept_aside_is_said_to_be(tmp_path: Path) -> None:
+    path = tmp_path / "status.json"
+    path.write_bytes(b"{")
+    aside = tmp_path / "status.json.bad"
+    aside.mkdir()
+    (problem,) = load_status(Config(status_file=str(path))).problems
+    assert problem.startswith("error parsing JSON")
+    assert problem.endswith(f"there is no copy of it: {aside}: Is a directory")

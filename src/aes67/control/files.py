@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,21 +80,38 @@ class Kept:
 
 
 def load_status(config: Config) -> Kept:
-    """Read the status file. A missing one holds nothing; one that is no JSON is also a problem."""
+    """Read the status file. A missing one holds nothing; one that is no JSON is also a problem.
+
+    It is written again at the next change, so a copy is kept of one that was not read whole.
+    """
     if not config.status_file:
         return Kept()
+    path = Path(config.status_file)
     try:
-        tree = parse(read(Path(config.status_file)))
+        tree = parse(read(path))
         sources, sinks, problems = read_status_object(tree, config)
     except FileNotFoundError:
         log.info("no status file %s yet: starting without streams", config.status_file)
         return Kept()
-    except (OSError, TreeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        return Kept(problems=[f"{reason}; starting without streams"])
+    except OSError as error:
+        return Kept(problems=[f"{error.strerror or error}; starting without streams"])
+    except TreeError as error:
+        return Kept(problems=[f"{error}; starting without streams; {_set_aside(path)}"])
+    if problems:
+        problems.append(_set_aside(path))
     controls = tree.get("controls")
     found = _controls(controls) if isinstance(controls, Mapping) else {}
     return Kept(sources, sinks, problems, found)
+
+
+def _set_aside(path: Path) -> str:
+    """Copy a file before it is written again; what came of it, in words."""
+    aside = path.with_name(f"{path.name}.bad")
+    try:
+        shutil.copyfile(path, aside)
+    except OSError as error:
+        return f"there is no copy of it: {aside}: {error.strerror}"
+    return f"it is kept as it was in {aside}"
 
 
 def _controls(tree: Mapping[str, Any]) -> dict[str, Any]:
