@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import socket
 import struct
 import subprocess
 import threading
@@ -15,7 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from aes67.selftest.node import Node
+from aes67.selftest.node import Node, free_port
+from aes67.wire.rtp import RtpPacket
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -89,6 +91,84 @@ def test_changes_of_others_cost_a_running_stream_nothing(api: Api) -> None:
         old, new = before["sinks"][number], after["sinks"][number]
         for wrong in ("wrong_ssrc", "wrong_source", "malformed", "wrong_length", "early"):
             assert new[wrong] == old[wrong], wrong
+
+
+def test_no_setting_of_anything_else_costs_a_stream_a_packet(api: Api) -> None:
+    for number in range(2):
+        api.connect(number, 2 * number)
+    api.node.wait_receiving(2)
+    was = api.send("GET", "config").json()
+    settings: dict[str, Any] = {
+        "rtsp_port": free_port(), "log_severity": 3, "playout_delay": 96, "ptp_dscp": 34,
+        "rtp_mcast_base_sec": "239.2.0.1", "rtp_port_sec": 6000, "sap_interval": 40,
+        "sap_mcast_addr": "239.255.255.255", "max_tic_frame_size": 512, "streamer_files_num": 6,
+        "tic_frame_size_at_1fs": 64, "auto_sinks_update": False, "nmos_label": "other",
+    }  # fmt: skip
+    before = api.counters()
+    for key, value in settings.items():
+        assert api.send("POST", "config", {key: value}).status_code == 200, key
+        time.sleep(0.05)  # what follows from it takes a moment
+    after = api.counters()
+    assert api.send("POST", "config", {key: was[key] for key in settings}).status_code == 200
+    for number in range(2):
+        for kind in ("sources", "sinks"):
+            for name in ("identity", "ssrc"):
+                assert after[kind][number][name] == before[kind][number][name]
+        lost_nothing(before, after, number)
+
+
+@contextlib.contextmanager
+def foreign_sender(group: str, port: int) -> Iterator[None]:
+    """Another program that sends a stream, 48 frames of stereo L16 a packet."""
+    ended = threading.Event()
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            own = socket.inet_aton("127.0.0.1")
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, own)
+            number, begun = 0, time.monotonic()
+            while not ended.wait(0.001):
+                while number < (time.monotonic() - begun) * 1000:
+                    packet = RtpPacket(96, number % 2**16, 48 * number, 7, bytes(192))
+                    sock.sendto(packet.pack(), (group, port))
+                    number += 1
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_sockets_move_without_a_restart_and_others_stay_where_they_are(api: Api) -> None:
+    group, port = "239.77.0.1", 6100
+    sdp = (
+        "v=0\no=- 9 1 IN IP4 127.0.0.1\ns=Foreign\nt=0 0\n"
+        f"m=audio {port} RTP/AVP 96\nc=IN IP4 {group}/15\na=rtpmap:96 L16/48000/2\na=ptime:1\n"
+    )
+    api.connect(0, 0)
+    with foreign_sender(group, port):
+        api.put("sink/1", SINK | {"name": "Foreign", "map": [4, 5], "sdp": sdp, "delay": 3840})
+        api.node.wait_receiving(2)
+        engine = api.node.status()["engine"]["generation"]
+        before = api.counters()["sinks"][1]
+        for moved in (5010, 5004):
+            assert api.send("POST", "config", {"rtp_port": moved}).status_code == 200
+            assert f"m=audio {moved} " in api.client.get("/api/source/sdp/0").text
+
+            def received(moved: int = moved) -> bool:
+                row = api.node.status()["sinks"][0]
+                return row["legs"][0]["port"] == moved and row["counters"]["packets"] > 50
+
+            api.node.wait(f"packets at port {moved}", received, 60)
+        after = api.counters()["sinks"][1]
+        assert api.node.status()["engine"]["generation"] == engine
+    assert after["identity"] == before["identity"]
+    assert after["packets"] > before["packets"] + 50
+    for fault in ("lost", "sequence_errors", "wrong_ssrc", "reordered"):
+        assert after[fault] == before[fault], fault
 
 
 def lost_nothing(before: Counters, after: Counters, number: int) -> None:
