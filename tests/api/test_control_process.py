@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +152,31 @@ def test_of_two_that_start_at_the_same_moment_one_serves(tmp_path: Path) -> None
         each.communicate("end\n", timeout=10)
     busy = f"HTTP port {port} is busy: another program listens there"
     assert said == [busy] * 3 + ["served"]
+
+
+def test_looking_for_a_listener_and_listening_is_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes: of two that look at the same moment both would find the port free."""
+    look = tcp._listened
+
+    def look_slowly(*arguments: Any) -> bool:
+        found = look(*arguments)
+        time.sleep(0.1)
+        return found
+
+    monkeypatch.setattr(tcp, "_listened", look_slowly)
+    monkeypatch.setattr(tcp, "TURN_SECONDS", 60.0)
+    port = free_port()
+
+    def listen(_: int) -> socket.socket | None:
+        with contextlib.suppress(PortBusy):
+            return bind("127.0.0.1", port)
+        return None
+
+    with ThreadPoolExecutor(2) as both:
+        made = [each for each in both.map(listen, range(2)) if each is not None]
+    for each in made:
+        each.close()
+    assert len(made) == 1
 
 
 def test_another_address_of_the_same_port_is_free() -> None:
