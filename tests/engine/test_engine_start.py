@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -143,6 +144,44 @@ engine.stop()
     words = python(code).splitlines()
     assert words[:2] == ["True 42", "True []"]
     assert "VmLck:\t       0 kB" not in words[2]
+
+
+@pytest.mark.root
+@pytest.mark.peer("prlimit", "setpriv")
+def test_the_rights_of_the_unit_are_enough() -> None:
+    """Its limits, where root may raise limits (not in every container), and its capabilities."""
+    unit = dict(
+        line.split("=", 1) for line in (ROOT / "packaging/aes67.service").read_text().splitlines()
+        if line[:1].isalpha() and "=" in line
+    )  # fmt: skip
+    limits = ["prlimit", f"--rtprio={unit['LimitRTPRIO']}",
+              f"--memlock={unit['LimitMEMLOCK'].replace('infinity', 'unlimited')}"]  # fmt: skip
+    raised = not subprocess.run([*limits, "true"], capture_output=True, check=False).returncode
+    names = unit["CapabilityBoundingSet"].lower().replace("cap_", "+").replace(" ", ",")
+    rights = [*(limits if raised else []), "setpriv", f"--bounding-set=-all,{names}"]
+    code = """
+import json, resource
+from aes67.engine.engine import Engine
+engine = Engine()
+engine.start()
+lines = dict(line.split(":", 1) for line in open("/proc/self/status") if line[:1].isalpha())
+limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+print(json.dumps({"warnings": engine.warnings, "realtime": engine.realtime,
+                  "effective": lines["CapEff"].strip(), "locked": int(lines["VmLck"].split()[0]),
+                  "unlimited": limit == resource.RLIM_INFINITY}))
+engine.stop()
+"""
+    found = json.loads(python(code, tuple(rights)))
+    assert found["effective"] == f"{1 << 10 | 1 << 23:016x}", "net_bind_service, sys_nice"
+    assert found["realtime"]
+    if found["unlimited"]:
+        assert found["warnings"] == []
+        assert found["locked"] > 0
+    else:
+        assert not raised
+        [warning] = found["warnings"]
+        assert "locked memory is limited" in warning
+        assert "SCHED_FIFO" not in warning
 
 
 def test_a_second_start_compiles_nothing() -> None:
