@@ -77,6 +77,11 @@ class Client:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             text = answer.read().decode("utf-8", "replace")
+        except TimeoutError:
+            raise Unreachable(
+                f"the daemon at {self.url} has not answered for {self._timeout_s:g} s; "
+                "its log may say why"
+            ) from None
         except (OSError, HTTPException) as error:
             reason = getattr(error, "strerror", None) or error
             raise Unreachable(

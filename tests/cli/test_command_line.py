@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
+import socket
 import subprocess
 import sys
 
@@ -18,6 +20,7 @@ from aes67.cli.node import setting
 from aes67.cli.origins import sdp_channels
 from aes67.cli.output import facts, nanoseconds, table
 from aes67.cli.stream_words import channel_map
+from aes67.client import Client, Unreachable
 from aes67.errors import Refused
 
 NOBODY = "http://127.0.0.1:9"
@@ -159,6 +162,53 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     )
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "selftest --help", "status"])
+def test_an_output_that_is_closed_or_full_is_no_traceback(arguments: str) -> None:
+    command = f"{sys.executable} -m aes67.cli.main {arguments}"
+    for output, code, said in ((">&-", 0, ""), (">/dev/full", 1, "No space left on device")):
+        done = subprocess.run(
+            f"{command} {output}", shell=True, capture_output=True, text=True, timeout=60,
+            check=False, env={key: value for key, value in os.environ.items()
+                              if key != "PYTHONUNBUFFERED"} | {"AES67_URL": NOBODY},
+        )  # fmt: skip
+        if arguments == "status":
+            code, said = cli.NO_DAEMON, "no daemon at"
+        if arguments != "selftest --help":  # ends as argparse does
+            assert done.returncode == code
+            assert done.stderr.count("\n") == (1 if said else 0)
+            assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_ctrl_c_while_one_program_becomes_another_ends_it_without_a_word(ignored: bool) -> None:
+    """The interpreter is new then, and would answer with a traceback through its own start."""
+    before = "signal.signal(signal.SIGINT, signal.SIG_IGN)" if ignored else ""
+    code = f"""
+import os, signal, sys
+from aes67.cli import main
+{before}
+execv = os.execv
+def interrupted(*arguments):
+    os.kill(os.getpid(), signal.SIGINT)
+    execv(*arguments)
+os.execv = interrupted
+main.main(["latency", "--help"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    assert done.returncode == (0 if ignored else -signal.SIGINT)
+
+
+def test_a_daemon_that_does_not_answer_is_not_said_to_be_away() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(Unreachable, match=f"the daemon at {url} has not answered for 0.1 s"):
+            Client(url, timeout_s=0.1).get("/")
 
 
 @pytest.mark.parametrize(

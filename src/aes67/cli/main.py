@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from aes67.cli import alsa, node, ptp, service, streams
 from aes67.cli.output import error
-from aes67.client import ApiError, Client, Unreachable, default_url
+from aes67.client import Client, Unreachable, default_url
 from aes67.errors import Aes67Error
 
 OK, FAILED, USAGE, NO_DAEMON, INTERRUPTED = 0, 1, 2, 3, 130
@@ -92,6 +92,9 @@ def common_options(defaults: bool) -> argparse.ArgumentParser:
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line as argparse knows it."""
+    # here and not above, so that a Ctrl-C meanwhile is one of main's
+    from aes67.cli import alsa, node, ptp, service, streams
+
     parser = _Parser(
         prog="aes67",
         description="AES67 audio over the network without a kernel module: look at and "
@@ -115,32 +118,39 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the value is the process's exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in RUNNERS:
-        return _run_module(arguments[0], arguments[1:])
-    parser = build_parser()
-    parsed = parser.parse_args(arguments)
-    if parsed.command in RUNNERS:
-        parser.error(f"put the options of {parsed.command} after it")
+    _open_outputs()
     try:
-        code = parsed.run(parsed, Client(parsed.url))
+        code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except Unreachable as problem:
         error(str(problem))
         return NO_DAEMON
-    except ApiError as problem:
-        error(str(problem))
+    except BrokenPipeError:
+        _forget_output()
+        return OK
+    except OSError as problem:
+        error(f"{problem.filename}: {problem.strerror}" if problem.filename else str(problem))
+        _forget_output()
         return FAILED
-    except (Aes67Error, OSError) as problem:
-        if isinstance(problem, BrokenPipeError):
-            return _broken_pipe()
-        if isinstance(problem, OSError) and problem.filename:
-            error(f"{problem.filename}: {problem.strerror}")
-        else:
-            error(str(problem))
+    except Aes67Error as problem:
+        error(str(problem))
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] in RUNNERS:
+        return _run_module(arguments[0], arguments[1:])
+    parser = build_parser()
+    try:
+        parsed = parser.parse_args(arguments)
+    finally:
+        sys.stdout.flush()  # --help ends here
+    if parsed.command in RUNNERS:
+        parser.error(f"put the options of {parsed.command} after it")
+    code = parsed.run(parsed, Client(parsed.url))
     assert isinstance(code, int)
     return code
 
@@ -150,13 +160,28 @@ def _run_module(name: str, arguments: Sequence[str]) -> int:
     sys.stdout.flush()
     os.environ["AES67_PROGRAM"] = f"aes67 {name}"
     command = [sys.executable, "-m", "aes67.cli.program", RUNNERS[name][0]]
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # until program takes it
     os.execv(sys.executable, [*command, *arguments])
 
 
-def _broken_pipe() -> int:
-    """Whoever read our output has gone (`| head`): end quietly."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return OK
+def _open_outputs() -> None:
+    """Where an output was closed (`>&-`), open one that nobody reads, under its own number."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_WRONLY)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w"))
+
+
+def _forget_output() -> None:
+    """Do not try again at exit what could not be written (`| head`, a full disk)."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ def main() -> None:
     """Become the program of the module named by the first argument."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else: we are to ignore it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))  # what aes67 kept back for us
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
