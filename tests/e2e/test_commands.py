@@ -331,6 +331,20 @@ def test_a_test_that_cannot_be_is_refused_with_2(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.root
+@pytest.mark.peer("aplay", "arecord")
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    script = 'mount -t tmpfs -o size=4k tmpfs "$TMPDIR" && exec "$@"'
+    command = [sys.executable, "-m", "aes67.selftest.audio", "--duration", "1"]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", *command], capture_output=True, text=True,
+        timeout=100, check=False, env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == CANNOT_RUN
+    assert f"cannot write to {tmp_path}: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.peer("aplay", "arecord")
 def test_a_missing_device_is_a_failure_with_alsas_own_words() -> None:
     done = program("selftest", "--duration", "0.2", "--device", "nosuch")

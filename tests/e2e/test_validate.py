@@ -149,7 +149,8 @@ def test_the_report_shows_buffers_tries_and_stalls() -> None:
     for words in (
         "3 of 144 cases run", "identical at 10 ms: 0", "identical at 40 ms: 1",
         "identical at 200 ms: 1", f"{FAILED}: 1", "not tried at 10 ms, as the cases",
-        "| identical | 200 ms | 28.0, 28 in all | 0.5 | 10 ms: 34.0, 34 in all ms, a / gap; 40 ms:",
+        "| identical | 200 ms | 28.0 ms, 28 ms in all | 0.5 | 10 ms: stood still 34.0 ms, ",
+        "34 ms in all, a / gap; 40 ms: stood still 20.0 ms, 20 ms in all, a / gap |",
         "not tried at 10 ms: the machine stood still for 34, 20, 28 ms in the cases before",
         f"{FAILED}: a / gap",
     ):  # fmt: skip

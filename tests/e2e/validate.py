@@ -197,7 +197,7 @@ def told(row: Row) -> str:
     problems = "" if last.ok else f": {'; '.join(last.result.get('problems', ()))[:300]}"
     skipped = f", not tried at {NAMES[0]}" if row.before else ""
     again = f" at try {len(row.tries)}" if len(row.tries) > 1 else ""
-    still = f" (machine stood still: {stood_still(last)} ms)"
+    still = f" (machine stood still: {stood_still(last)})"
     return f"{row.name}: {words}{again}{skipped}{still}{problems}"
 
 

@@ -19,7 +19,7 @@ EXPLANATION = f"""\
 Every sample of the given time is compared between a real aplay and a real arecord, with no counter
 of loss grown and no xrun. A case is tried with ALSA buffers of {NAMES[0]} first (sink delay 20 ms).
 Bare real-time timers, none of our code and above all its threads, run beside each whole test;
-*stood still* is how late one of them ever was, and for how long one was late in all, in ms. When
+*stood still* is how late one of them ever was, and for how long one was late in all. When
 a case fails and a timer was late by more than {STALL_NS // 10**6} ms, it is tried again with
 buffers of {NAMES[1]}, then of {NAMES[2]} and the largest sink delay. A case that fails while the
 machine runs is not tried again. *Buffer* is the one of the last try; what came of the ones before
@@ -105,7 +105,9 @@ def sample_line(row: Row) -> str:
 
 def earlier(row: Row) -> str:
     """What became of the tries before the last one, and why there was none where there was none."""
-    words = [f"{each.room}: {stood_still(each)} ms, {said(each)}" for each in row.tries[:-1]]
+    words = [
+        f"{each.room}: stood still {stood_still(each)}, {said(each)}" for each in row.tries[:-1]
+    ]
     if row.before:
         stalls = ", ".join(f"{stall:.0f}" for stall in row.before)
         words.insert(0, f"not tried at {NAMES[0]}: the machine stood still for {stalls} ms in the "
@@ -119,10 +121,10 @@ def said(each: Try) -> str:
 
 
 def stood_still(each: Try) -> str:
-    """`34.2, 120 in all`."""
+    """`34.2 ms, 120 ms in all`."""
     if each.worst_ms is None or each.lost_ms is None:
         return "not known"
-    return f"{each.worst_ms:.1f}, {each.lost_ms:.0f} in all"
+    return f"{each.worst_ms:.1f} ms, {each.lost_ms:.0f} ms in all"
 
 
 def delay_line(row: Row) -> str:

@@ -27,7 +27,12 @@ from aes67.selftest.place import tied_prefix
 START_TIMEOUT_S = 300.0
 """The first start on a machine compiles, which takes a minute on a busy or small one."""
 
+PATIENCE_S = 5.0
+"""After so long somebody at a terminal is told what is being waited for."""
+
 STOP_TIMEOUT_S = 30.0
+
+OTHER_FOLDER = "TMPDIR=... names another folder"
 
 
 class SetupFailed(Aes67Error):
@@ -66,18 +71,26 @@ class Node(AbstractContextManager["Node"]):
         self.environment = dict(os.environ)
 
     def __enter__(self) -> Node:
-        self.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
-        server = self.runtime / "alsa.sock"
-        self.environment = private_environment(self.directory, server=server)
-        self.environment["AES67_URL"] = self.client.url
-        config = self.directory / "daemon.conf"
-        config.write_text(json.dumps(self._configuration(), indent=2), encoding="utf-8")
         try:
+            self._write_files()
             self.start()
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
+
+    def _write_files(self) -> None:
+        try:
+            self.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+            server = self.runtime / "alsa.sock"
+            self.environment = private_environment(self.directory, server=server)
+            self.environment["AES67_URL"] = self.client.url
+            config = self.directory / "daemon.conf"
+            config.write_text(json.dumps(self._configuration(), indent=2), encoding="utf-8")
+        except OSError as problem:
+            folder = self.directory.parent
+            words = f"cannot write to {folder}: {problem.strerror} ({OTHER_FOLDER})"
+            raise SetupFailed(words) from problem
 
     def _configuration(self) -> dict[str, Any]:
         return {
@@ -112,7 +125,8 @@ class Node(AbstractContextManager["Node"]):
 
     def wait(self, what: str, done: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until `done`; raise SetupFailed naming `what` when it takes too long."""
-        deadline = time.monotonic() + timeout_s
+        begun = time.monotonic()
+        told = not sys.stderr.isatty()
         while True:
             try:
                 if done():
@@ -120,11 +134,22 @@ class Node(AbstractContextManager["Node"]):
             except (Unreachable, ApiError):
                 pass
             if self.process is not None and self.process.poll() is not None:
-                raise SetupFailed(f"the daemon ended by itself\n{self.last_words()}")
-            if time.monotonic() > deadline:
-                late = f"{what} did not come within {timeout_s:.0f} s"
-                raise SetupFailed(f"{late}\n{self.last_words()}")
+                raise self._failed("the daemon ended by itself")
+            waited = time.monotonic() - begun
+            if not told and waited > PATIENCE_S:
+                told = True
+                why = "the first start compiles, which takes a minute or more"
+                print(f"waiting for {what} ({why}; Ctrl-C ends it)", file=sys.stderr)
+            if waited > timeout_s:
+                raise self._failed(f"{what} did not come within {timeout_s:.0f} s")
             time.sleep(0.05)
+
+    def _failed(self, what: str) -> SetupFailed:
+        """What failed, and why as far as it can be seen."""
+        lines = [what, *filter(None, [self.last_words()])]
+        if os.statvfs(self.directory).f_bavail == 0:
+            lines.append(f"no space is left in {self.directory.parent} ({OTHER_FOLDER})")
+        return SetupFailed("\n".join(lines))
 
     def wait_locked(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until the clock is locked."""
