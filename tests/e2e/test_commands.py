@@ -20,6 +20,7 @@ import pytest
 from aes67.cli import main as cli
 from aes67.cli.main import FAILED, OK
 from aes67.selftest import audio, demo, latency
+from aes67.selftest import run as make_run
 from aes67.selftest.audio import CANNOT_RUN
 from aes67.selftest.node import Node
 from aes67.selftest.plan import case, source
@@ -313,6 +314,7 @@ def test_the_latency_test_with_ptp4l_as_master() -> None:
         (("selftest", "--period", "-5"), "at least 1 frame"),
         (("selftest", "--buffer", "100"), "two periods (960 frames)"),
         (("demo", "--duration", "-1"), "seconds"),
+        (("run", "--port", "99999"), "0 to 65535"),
         (("latency", "--frames", "10", "--period", "48"), "two periods"),
         (("latency", "--duration", "0"), "seconds"),
         (("latency", "--codec", "MP3"), "L24"),
@@ -322,7 +324,8 @@ def test_the_latency_test_with_ptp4l_as_master() -> None:
 def test_a_test_that_cannot_be_is_refused_with_2(
     arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main = {"selftest": audio.main, "latency": latency.main, "demo": demo.main}[arguments[0]]
+    programs = {"selftest": audio, "latency": latency, "demo": demo, "run": make_run}
+    main = programs[arguments[0]].main
     try:
         code = main(arguments[1:])
     except SystemExit as end:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from aes67.errors import Aes67Error
+from aes67.errors import Aes67Error, Refused
 from aes67.selftest import place
 from aes67.selftest.audio import CANNOT_RUN, OK, set_up
 from aes67.selftest.node import Node, Settings
@@ -25,7 +25,9 @@ EXAMPLE = Path("/usr/share/sounds/alsa/Front_Center.wav")
 
 
 def usable_port(wanted: int) -> int | None:
-    """`wanted` when nobody has it, else None: any free one."""
+    """`wanted` when nobody has it, else None: any free one. Refused when it is no port."""
+    if not 0 <= wanted <= 65535:
+        raise Refused("port", wanted, "0 to 65535 (0: any free one)")
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
