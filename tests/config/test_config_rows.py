@@ -103,6 +103,14 @@ def test_a_request_is_refused_where_a_file_is_repaired(key: str, value: object) 
     assert caught.value.rule
 
 
+def test_a_text_is_refused_for_what_is_wrong_with_it() -> None:
+    for text, rule in (("a\nb", "at most 64 characters, no control characters"),
+                       ("a" * 65, "at most 64 characters")):  # fmt: skip
+        with pytest.raises(Refused) as caught:
+            merged(Config(), {"custom_node_id": text})
+        assert caught.value.rule == rule
+
+
 def test_a_merge_changes_only_the_keys_present_and_reads_loose_types() -> None:
     config = merged(Config(), parse('{"ptp_domain": "3", "mdns_enabled": "0", "whatever": 1}'))
     assert config == Config(ptp_domain=3, mdns_enabled=False)

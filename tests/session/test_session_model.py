@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aes67.config.model import Config
+from aes67.config.rules import validated
 from aes67.config.tree import Number, TreeError, parse, to_text
 from aes67.errors import Refused
 from aes67.session.checks import check_reference_clock
@@ -23,6 +24,7 @@ from aes67.session.contract import (
     source_object,
     status_object,
 )
+from aes67.session.model import Source
 from aes67.session.stream import interpret
 from sim.session_samples import SINKS, SOURCES, sdp_of, sink, source
 
@@ -90,6 +92,11 @@ def test_ids_do_not_wrap(number: int) -> None:
 
 def test_long_names_are_cut_at_a_character() -> None:
     assert len(source(0, name="é" * 40).name.encode()) == 62
+
+
+def test_a_name_of_bytes_that_are_no_utf_8_is_refused_in_words() -> None:
+    with pytest.raises(Refused, match="no characters outside Unicode"):
+        validated(Source, {"name": b"\xff".decode("utf-8", "surrogateescape")})
 
 
 def test_a_client_that_knows_nothing_of_ours_keeps_it() -> None:

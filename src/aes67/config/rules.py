@@ -12,6 +12,9 @@ from aes67.errors import Refused
 
 Model = TypeVar("Model", bound=BaseModel)
 
+LENGTH_WORDS = "characters"
+"""End of a rule that is about nothing but the length of a text."""
+
 
 def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
     """An instance of `model` from `values`.
@@ -35,7 +38,10 @@ def refusals(model: type[BaseModel], error: ValidationError) -> list[Refused]:
         if len(location) > 1:
             field += "".join(f"[{part}]" for part in location[1:])
         message = each["msg"].removeprefix("Value error, ")
-        found.append(Refused(field, value, rule(model, field) or message))
+        words = rule(model, field)
+        if each["type"] == "value_error" and words.endswith(LENGTH_WORDS):
+            words = f"{words}, {message}"  # the length may be right: say what its own check says
+        found.append(Refused(field, value, words or message))
     return found
 
 
@@ -66,7 +72,7 @@ def _words(row: Mapping[str, Any]) -> str:
     if "minimum" in row and "maximum" in row:
         return f"{row['minimum']} to {row['maximum']}"
     if "maxLength" in row:
-        return f"at most {row['maxLength']} characters"
+        return f"at most {row['maxLength']} {LENGTH_WORDS}"
     if "minItems" in row and "maxItems" in row:
         return f"{row['minItems']} to {row['maxItems']} entries"
     return ""

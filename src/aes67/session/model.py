@@ -28,7 +28,10 @@ Timing = Literal["auto", "direct", "latched", "async"]
 def _name(text: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError("no control characters")
-    text = text.encode()[:NAME_BYTES].decode(errors="ignore")
+    try:
+        text = text.encode()[:NAME_BYTES].decode(errors="ignore")
+    except UnicodeEncodeError:  # a lone surrogate: JSON can write one, no other text can
+        raise ValueError("no characters outside Unicode, as bytes that are not UTF-8") from None
     if not text.strip():
         raise ValueError("not empty")
     return text
