@@ -119,6 +119,14 @@ def test_it_serves_without_an_engine_and_ends_cleanly(tmp_path: Path, number: in
     assert len(json.loads((tmp_path / "status.json").read_text())["sources"]) == 1
 
 
+def test_an_interface_that_is_not_there_is_said_in_the_log(tmp_path: Path) -> None:
+    with process(tmp_path, interface_name="nowhere") as made:
+        made.wait()
+        code, out, err = made.end()
+    assert code == 0, err
+    assert "there is no interface nowhere (interface_name): nothing is sent" in out + err
+
+
 def test_a_busy_port_is_said_and_ends_it(failing: Failing) -> None:
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -82,6 +82,12 @@ def test_a_directory_that_cannot_be_is_named(
         assert captured.out == ""
 
 
+def test_a_lock_file_that_cannot_be_is_named(directory: Path) -> None:
+    (directory / "engine.lock").mkdir()
+    with pytest.raises(StartError, match=f"cannot use {directory}/engine.lock: Is a directory"):
+        lock_directory(directory)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [[], ["--runtime-dir"], ["--runtime-dir", "x", "--priority", "0"],

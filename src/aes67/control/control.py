@@ -113,6 +113,7 @@ class Control:
         if self.node.warn("log", warning):
             log.warning("%s", warning)
         await self._look_at_network()
+        self._tell_address()
         await self._load_status()
         self._pcm_names.update(self.node)
         self.link.start()
@@ -258,7 +259,16 @@ class Control:
         await self.node.change_network(now)
         self.discovery.network_changed()
         if self.node.computed.ip_addr != before:
-            log.info("network: %s", self.node.computed.ip_addr or "no address")
+            self._tell_address()
+
+    def _tell_address(self) -> None:
+        name = self.node.config.interfaces[0]
+        if self.node.computed.ip_addr:
+            log.info("network: %s", self.node.computed.ip_addr)
+        elif self.node.state.network.find(name):
+            log.warning("network: %s has no IPv4 address: nothing is sent", name)
+        else:
+            log.warning("network: there is no interface %s (interface_name): nothing is sent", name)
 
     async def _retry_refused(self) -> None:
         """What the engine refused may be possible later: an interface that comes back."""

@@ -61,7 +61,7 @@ def lock_directory(directory: Path) -> int:
         runtime_directory.make(directory)
         return runtime_directory.lock(directory / "control.lock")
     except OSError as error:
-        raise ConfigError(f"cannot use {directory}: {error.strerror}") from None
+        raise ConfigError(f"cannot use {error.filename or directory}: {error.strerror}") from None
     except runtime_directory.Held:
         raise ConfigError(
             f"another control process runs in {directory}; "

@@ -84,7 +84,7 @@ def lock_directory(directory: Path) -> int:
             raise StartError(f"{directory} must belong to uid {os.geteuid()} and to nobody else")
         return runtime_directory.lock(directory / "engine.lock")
     except OSError as error:
-        raise StartError(f"cannot use {directory}: {error.strerror}") from error
+        raise StartError(f"cannot use {error.filename or directory}: {error.strerror}") from error
     except runtime_directory.Held as held:
         raise StartError(
             f"another engine (pid {held.holder}) runs in {directory}; "
@@ -135,7 +135,8 @@ async def _run(options: argparse.Namespace) -> None:
             log.info("running in %s", options.runtime_dir)
             await _until(stopped, engine)
         except OSError as error:
-            raise StartError(f"cannot listen in {options.runtime_dir}: {error}") from error
+            reason = f"{error.filename}: {error.strerror}" if error.filename else error
+            raise StartError(f"cannot listen in {options.runtime_dir}: {reason}") from error
         finally:
             heartbeat.close()
             await parts.close()
