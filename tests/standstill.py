@@ -18,6 +18,8 @@ from collections import deque
 
 import pytest
 
+from aes67.selftest.place import tied_prefix
+
 BEARABLE_NS = 5_000_000
 """As late as any stream or buffer of the tests bears."""
 RERUNS = 2
@@ -55,7 +57,7 @@ class Standstill:
         """Begin; returns when every timer runs."""
         for processor in sorted(os.sched_getaffinity(0)):
             probe = subprocess.Popen(
-                ["taskset", "-c", str(processor), "chrt", "-f", PRIORITY]
+                [*tied_prefix(), "taskset", "-c", str(processor), "chrt", "-f", PRIORITY]
                 + [sys.executable, "-S", "-c", PROBE, str(self._bearable_ns)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 text=True,

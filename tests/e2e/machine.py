@@ -16,6 +16,7 @@ from typing import TypeVar
 import pytest
 
 from aes67.selftest.audio import Outcome
+from aes67.selftest.place import tied_prefix
 
 Result = TypeVar("Result")
 
@@ -57,7 +58,7 @@ class Watch:
 
     def __enter__(self) -> Watch:
         for processor in sorted(os.sched_getaffinity(0)):
-            command = ["taskset", "-c", str(processor), "chrt", "-f", PRIORITY]
+            command = [*tied_prefix(), "taskset", "-c", str(processor), "chrt", "-f", PRIORITY]
             self._probes.append(
                 subprocess.Popen(
                     [*command, sys.executable, "-S", "-c", PROBE],
