@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -114,18 +115,22 @@ async def test_an_interface_that_is_made_again_is_used_again() -> None:
     far = Browser()
     ann, bob = MdnsService(Browser(), lambda: None), MdnsService(far, lambda: None)
     server = RtspService(lambda path: (1, TEXT))
+
+    def finds(name: str) -> bool:
+        return names(far) == [name]
+
     with veth_pair() as (a, b, interface):
-        for _ in range(2):
+        for name in ("before", "after"):
             with a.entered():
                 index = socket.if_nametoindex(interface)
                 here = Settings(interface, "10.67.0.1", "Ann", 8080, 8854, index)
                 await server.configure("10.67.0.1", 8854)
-                await ann.configure(here, {0: "S"})
+                await ann.configure(here, {0: name})
             with b.entered():
                 index = socket.if_nametoindex(interface)
                 there = Settings(interface, "10.67.0.2", "Bob", 8080, 8854, index)
                 await bob.configure(there, {})
-                await until(lambda: names(far) == ["Ann S"])
+                await until(partial(finds, f"Ann {name}"))
             ip("-n", a.name, "link", "delete", interface)
             plug(a, b, interface)
         with a.entered():
