@@ -114,6 +114,12 @@ def test_event_messages_are_stamped_both_ways_in_their_order() -> None:
                 assert packet.stamp_ns is not None
                 assert packet.data == bytes((number,)) * 44
                 assert sent.before_ns <= departed.stamp_ns <= packet.stamp_ns <= packet.read_ns
+            for number in (first + 5, first + 6):
+                assert sockets.send(b"y" * 44, event=True).id == number
+                assert sockets.event.receive() is not None
+            numbers = [sockets.event.transmit_stamps(1) for _ in range(3)]
+            found = [[each.id for each in some] for some in numbers]
+            assert found == [[first + 5], [first + 6], []]
             sockets.send(b"x" * 44, event=False)
             general = sockets.general.receive()
             assert general is not None

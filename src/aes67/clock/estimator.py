@@ -30,7 +30,8 @@ class Estimator:
         self._floats = np.zeros((bank.FILTERS, fs.FLOATS), np.float64)
         self._floats[:, fs.WALK] = bank.FREQUENCY_WALKS
         self._evidence = np.array(bank.PRIOR_EVIDENCE, np.float64)
-        self._mixed = np.zeros(bank.MIXED, np.float64)
+        self._mixture = np.zeros(bank.MIXED, np.float64)
+        self._stale = False
         self._predicted = np.zeros(bank.MIXED, np.float64)
         # both are asked for several times between two measurements
         self._line: Line | None = None
@@ -47,8 +48,7 @@ class Estimator:
             measurement.master_ns,
             measurement.fraction,
         )
-        raw_ns = int(self._ints[0, fs.RAW])
-        bank.mix(self._ints, self._floats, self._evidence, raw_ns, self._mixed)
+        self._stale = True
         self._line = None
         self._sigma = None
         return bool(result == k.STEPPED)
@@ -147,6 +147,15 @@ class Estimator:
         """Which filter of the bank the measurements speak for: 0 calm, 3 restless."""
         return int(bank.likeliest(self._evidence))
 
+    @property
+    def _mixed(self) -> fs.FloatArray:
+        """The weighted estimate at the reference instant, made when it is asked for."""
+        if self._stale:
+            raw_ns = int(self._ints[0, fs.RAW])
+            bank.mix(self._ints, self._floats, self._evidence, raw_ns, self._mixture)
+            self._stale = False
+        return self._mixture
+
     def _int(self, index: int) -> int:
         return int(self._ints[bank.MIDDLE, index])
 
@@ -161,4 +170,5 @@ def warm() -> None:
         estimator.add(Measurement(SYNC, 1_000 + i, 5_000 + i))
         estimator.add(Measurement(DELAY, 1_100 + i, 5_100 + i))
     estimator.three_sigma_ns(2_000)
+    assert estimator.line.raw_ns
     estimator.jitter_ns(SYNC)

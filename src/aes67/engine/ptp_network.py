@@ -19,6 +19,7 @@ from aes67.engine.card_clock import CardClock
 from aes67.net.own_packets import drop_own
 from aes67.net.timestamping import (
     CrossClock,
+    Departed,
     Received,
     Sent,
     StampedSocket,
@@ -229,7 +230,7 @@ class PtpNetwork:
         """A packet on port 319 or in a frame, or a transmit stamp in the error queue."""
         packet = self.sockets.event.receive()
         if packet is None or self._waiting:
-            self._take_transmit_stamps()
+            self._take_transmit_stamps(every=packet is None)
         if packet is not None:
             self._pass_on(packet, self._receive_stamp(packet))
         self._after()
@@ -263,26 +264,33 @@ class PtpNetwork:
             return None
         return self._card.to_raw(stamp_ns, now_ns)
 
-    def _take_transmit_stamps(self) -> None:
-        for departed in self.sockets.event.transmit_stamps():
-            waiting = self._waiting.get(departed.id)
-            if waiting is None:
-                continue  # given up already, or of a message whose stamp is of no interest
-            now_ns = raw_now()
-            if departed.hardware_ns is not None:
-                stamp_ns = self._card_stamp(departed.hardware_ns, now_ns)
-                waiting.card = stamp_ns is not None
-                mine = self.ladder.rung is Rung.HARDWARE
-            else:
-                stamp_ns = departed.stamp_ns
-                waiting.kernel = True
-                mine = self.ladder.rung is Rung.KERNEL
-            if mine and not waiting.told:
-                waiting.told = True
-                self._tell(waiting, stamp_ns, now_ns)
-            if waiting.kernel and (waiting.card or not self.ladder.card):
-                del self._waiting[departed.id]
-                self._settle(waiting, now_ns)
+    def _take_transmit_stamps(self, *, every: bool = False) -> None:
+        """Read stamps until no message waits for one; with `every`, until there are no more."""
+        while every or self._waiting:
+            departed = self.sockets.event.transmit_stamps(1)
+            if not departed:
+                break
+            self._departed(departed[0])
+
+    def _departed(self, departed: Departed) -> None:
+        waiting = self._waiting.get(departed.id)
+        if waiting is None:
+            return  # given up already, or of a message whose stamp is of no interest
+        now_ns = raw_now()
+        if departed.hardware_ns is not None:
+            stamp_ns = self._card_stamp(departed.hardware_ns, now_ns)
+            waiting.card = stamp_ns is not None
+            mine = self.ladder.rung is Rung.HARDWARE
+        else:
+            stamp_ns = departed.stamp_ns
+            waiting.kernel = True
+            mine = self.ladder.rung is Rung.KERNEL
+        if mine and not waiting.told:
+            waiting.told = True
+            self._tell(waiting, stamp_ns, now_ns)
+        if waiting.kernel and (waiting.card or not self.ladder.card):
+            del self._waiting[departed.id]
+            self._settle(waiting, now_ns)
 
     def _settle(self, waiting: _Waiting, now_ns: int) -> None:
         """All stamps of a message have come, or their time is over."""

@@ -179,10 +179,12 @@ class StampedSocket:
         self._next_id = (self._next_id + 1) & 0xFFFFFFFF
         return sent
 
-    def transmit_stamps(self) -> list[Departed]:
+    def transmit_stamps(self, at_most: int = BATCH) -> list[Departed]:
         """Stamps of messages that have left; with a card's clock a message may have two."""
         found: list[Departed] = []
         for _ in range(BATCH):
+            if len(found) >= at_most:
+                break
             try:
                 _, ancillary, _, _ = self.socket.recvmsg(
                     0, ANCILLARY_BYTES, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT
