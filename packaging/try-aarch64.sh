@@ -137,7 +137,7 @@ inside wheel 'python3 -m pip wheel -v --no-deps --no-index --no-build-isolation 
 inside warmup 'time python3 -m aes67.engine.warmup' 'compiled|real' 5
 pytest='python3 -m pytest -q -p no:cacheprovider --timeout=1200'
 inside order "$pytest tests/engine/test_atomics.py"
-inside kernels "$pytest tests/media tests/clock tests/engine/test_planar.py tests/engine/test_memory.py"
+inside kernels "$pytest tests/media tests/clock tests/engine/test_planar.py"
 inside protocols "$pytest tests/wire tests/ptp tests/shm"
 inside plugin "$pytest tests/plugin/test_plugin_pure.py tests/plugin/test_plugin_names.py \
     tests/plugin/test_plugin_object.py"
