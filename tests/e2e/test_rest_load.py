@@ -16,7 +16,7 @@ from e2e.machine import without_stall
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 
 STREAMS = 16
-ROUNDS, REQUESTS = 4, 1_000
+ROUNDS, REQUESTS = 10, 1_000
 """Rounds are short, so that a machine that stands still at times spoils one of them."""
 CLIENTS = 2
 """Enough to have one request wait while another is answered."""

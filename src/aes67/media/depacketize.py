@@ -31,6 +31,10 @@ LATCH_PACKETS = 4
 """Packets that must agree before the first latch."""
 LATCH_TOLERANCE = 200
 """Offsets agree within 1/200 s: a sender without real-time rights bunches its packets."""
+BURST_SPREAD = 10
+"""Offsets of a sender that sends many packets at once (VLC: 50 ms of them) lie within 1/10 s..."""
+BURST_NS = 200_000_000
+"""...for so long, before the earliest of them is taken."""
 LATCH_EARLY = 50
 """A latched sender that comes 1/50 s earlier than when it was latched is latched anew."""
 
@@ -123,6 +127,7 @@ def unlatch(row: Record, state: Record, counters: Record) -> None:
     counters["latched"] = 1 if direct else 0
     counters["offset_frames"] = row["ts_offset"] if direct else 0
     state["trial_packets"] = 0
+    state["burst_since_ns"] = 0
 
 
 @kernel
@@ -139,7 +144,7 @@ def follow_sequence(
         step = 1
     else:
         step = sequence_step(packet.sequence, counters["last_sequence"])
-        expected = state["last_timestamp"] + step * frames
+        expected = state["last_timestamp"] + state["last_frames"] + (step - 1) * frames
         if step > 0 and signed32(packet.timestamp - expected) != 0:
             counters["timestamp_errors"] += 1
     place = packet.sequence & (HISTORY_PACKETS - 1)
@@ -160,6 +165,7 @@ def follow_sequence(
     history[place] = 1
     counters["last_sequence"] = packet.sequence
     state["last_timestamp"] = packet.timestamp
+    state["last_frames"] = frames
     return True
 
 
@@ -215,6 +221,7 @@ def due_frame(
         early = signed32(offset - counters["offset_frames"])
         if first >= now.bus_done and early <= now.rate // LATCH_EARLY:
             state["trial_packets"] = 0
+            state["burst_since_ns"] = 0
             return int(first)
     if not try_offset(state, offset, bool(counters["latched"]), now):
         return first if counters["latched"] else DROPPED
@@ -223,12 +230,16 @@ def due_frame(
     counters["offset_frames"] = state["trial"]
     state["latched_before"] = 1
     state["trial_packets"] = 0
+    state["burst_since_ns"] = 0
     return int(unwrapped32(timestamp - state["trial"], now.frame) + delay)
 
 
 @kernel
 def try_offset(state: Record, offset: int, again: bool, now: Arrival) -> bool:
     """Whether enough packets agree on an offset; the earliest arrival among them sets it."""
+    if follow_burst(state, offset, now):
+        state["trial"] = state["burst"]
+        return True
     change = signed32(offset - state["trial"])
     if state["trial_packets"] == 0 or abs(change) > now.rate // LATCH_TOLERANCE:
         state["trial"] = offset
@@ -241,3 +252,16 @@ def try_offset(state: Record, offset: int, again: bool, now: Arrival) -> bool:
     if again:
         return bool(now.media_ns - state["trial_since_ns"] >= TAKE_OVER_NS)
     return bool(state["trial_packets"] >= LATCH_PACKETS)
+
+
+@kernel
+def follow_burst(state: Record, offset: int, now: Arrival) -> bool:
+    """Whether packets that come in bursts were watched for long enough: `burst` is the earliest."""
+    change = signed32(offset - state["burst"])
+    if state["burst_since_ns"] == 0 or abs(change) > now.rate // BURST_SPREAD:
+        state["burst"] = offset
+        state["burst_since_ns"] = now.media_ns
+        return False
+    if change > 0:
+        state["burst"] = offset
+    return bool(now.media_ns - state["burst_since_ns"] >= BURST_NS)

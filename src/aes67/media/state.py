@@ -27,10 +27,13 @@ SINK_STATE = _integers(
     "candidate",  # another SSRC that sends, -1: none
     "candidate_since_ns",
     "last_timestamp",
+    "last_frames",  # of the packet with it
     "latched_before",  # 1: the next latch is a slip
     "trial",  # offset under trial
     "trial_packets",  # that agree on it, 0: none
     "trial_since_ns",
+    "burst",  # earliest offset of packets that come in bursts
+    "burst_since_ns",  # 0: none
 )
 
 PCM_STATE = _integers(
