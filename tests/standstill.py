@@ -8,13 +8,12 @@ failure and the stall; on a machine that keeps running no failure is ever repeat
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
-import threading
+import tempfile
 import time
-from collections import deque
+from typing import IO
 
 import pytest
 
@@ -44,56 +43,60 @@ while True:
 class Standstill:
     """A timer on every processor; `worst_ns` is how late one was since `begin`.
 
-    Without the right to SCHED_FIFO there are none, and the machine is said to run always.
+    Without the right to SCHED_FIFO there are none, and the machine is said to run always. Timers
+    write to files, so that no memory is taken in the process whose tests may count it.
     """
 
     def __init__(self, bearable_ns: int = BEARABLE_NS) -> None:
         self._bearable_ns = bearable_ns
-        self._stalls: deque[int] = deque(maxlen=10_000)
-        self._readers: list[threading.Thread] = []
-        self.probes: list[subprocess.Popen[str]] = []
+        self._files: list[IO[bytes]] = []
+        self._begun: list[int] = []
+        self.probes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         """Begin; returns when every timer runs."""
         for processor in sorted(os.sched_getaffinity(0)):
+            file = tempfile.TemporaryFile()  # noqa: SIM115
             probe = subprocess.Popen(
                 [*tied_prefix(), "taskset", "-c", str(processor), "chrt", "-f", PRIORITY]
                 + [sys.executable, "-S", "-c", PROBE, str(self._bearable_ns)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                text=True,
+                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL,
             )  # fmt: skip
+            self._files.append(file)
             self.probes.append(probe)
-            assert probe.stdout is not None
-            probe.stdout.readline()  # "ready", or the end of what may not run
-            self._readers.append(threading.Thread(target=self._read, args=(probe,), daemon=True))
-            self._readers[-1].start()
-
-    def _read(self, probe: subprocess.Popen[str]) -> None:
-        assert probe.stdout is not None
-        with probe.stdout as said:
-            for line in said:
-                self._stalls.append(int(line))
+            while probe.poll() is None and not size(file):
+                time.sleep(0.01)
+        self.begin()
 
     def stop(self) -> None:
         """End the timers."""
         for probe in self.probes:
-            with contextlib.suppress(ProcessLookupError):
-                probe.kill()
+            probe.kill()
             probe.wait()
-        for reader in self._readers:
-            reader.join()
+        for file in self._files:
+            file.close()
         self.probes.clear()
-        self._readers.clear()
+        self._files.clear()
+        self._begun.clear()
 
     def begin(self) -> None:
         """Forget what was before."""
-        self._stalls.clear()
+        self._begun = [size(file) for file in self._files]
 
     @property
     def worst_ns(self) -> int:
         """How late a timer was since `begin`; 0 when that was bearable all the time."""
         time.sleep(0.01)  # one that is late now tells it first
-        return max(self._stalls, default=0)
+        said = b"".join(
+            os.pread(file.fileno(), size(file) - begun, begun)
+            for file, begun in zip(self._files, self._begun, strict=True)
+        )
+        return max(map(int, said.split()), default=0)
+
+
+def size(file: IO[bytes]) -> int:
+    """Bytes in a file that another process writes."""
+    return os.fstat(file.fileno()).st_size
 
 
 class Reruns:
