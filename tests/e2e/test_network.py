@@ -263,7 +263,8 @@ def test_reports_by_rtcp_reach_the_other_end(connected: tuple[Node, Node]) -> No
     assert (said()["address"], said()["name"]) == ("10.67.0.1", "box@10.67.0.1")
     (back,) = sender.status()["sources"][0]["receivers"]
     assert (back["address"], back["name"]) == ("10.67.0.2", "other box@10.67.0.2")
-    assert back["lost"] == 0
+    # whatever the way between them lost: it reports what it counted
+    assert back["lost"] <= receiver.status()["sinks"][0]["counters"]["lost"]
 
 
 def test_what_a_box_sends_to_its_own_address_reaches_it(boxes: tuple[Node, Node]) -> None:
