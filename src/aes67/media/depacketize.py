@@ -126,8 +126,7 @@ def unlatch(row: Record, state: Record, counters: Record) -> None:
     direct = row["timing"] == TIMING_DIRECT
     counters["latched"] = 1 if direct else 0
     counters["offset_frames"] = row["ts_offset"] if direct else 0
-    state["trial_packets"] = 0
-    state["burst_since_ns"] = 0
+    forget_trial(state)
 
 
 @kernel
@@ -220,8 +219,7 @@ def due_frame(
         first = unwrapped32(timestamp - counters["offset_frames"], now.frame) + delay
         early = signed32(offset - counters["offset_frames"])
         if first >= now.bus_done and early <= now.rate // LATCH_EARLY:
-            state["trial_packets"] = 0
-            state["burst_since_ns"] = 0
+            forget_trial(state)
             return int(first)
     if not try_offset(state, offset, bool(counters["latched"]), now):
         return first if counters["latched"] else DROPPED
@@ -229,9 +227,15 @@ def due_frame(
     counters["latched"] = 1
     counters["offset_frames"] = state["trial"]
     state["latched_before"] = 1
+    forget_trial(state)
+    return int(unwrapped32(timestamp - state["trial"], now.frame) + delay)
+
+
+@kernel
+def forget_trial(state: Record) -> None:
+    """What was seen of an offset that may be another one counts no more."""
     state["trial_packets"] = 0
     state["burst_since_ns"] = 0
-    return int(unwrapped32(timestamp - state["trial"], now.frame) + delay)
 
 
 @kernel
