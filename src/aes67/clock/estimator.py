@@ -170,5 +170,5 @@ def warm() -> None:
         estimator.add(Measurement(SYNC, 1_000 + i, 5_000 + i))
         estimator.add(Measurement(DELAY, 1_100 + i, 5_100 + i))
     estimator.three_sigma_ns(2_000)
-    assert estimator.line.raw_ns
+    _ = estimator.line  # which mixes
     estimator.jitter_ns(SYNC)
