@@ -19,10 +19,11 @@ import pytest
 
 from aes67.selftest.place import tied_prefix
 
-BEARABLE_NS = 5_000_000
-"""As late as any stream or buffer of the tests bears."""
+STALL_NS = 5_000_000
+"""As much late as any stream or buffer of the tests bears."""
 RERUNS = 2
-PRIORITY = "98"
+PRIORITY = 98
+"""Above every thread of ours."""
 
 PROBE = """
 import sys, time
@@ -40,6 +41,15 @@ while True:
 """A timer of 4 ms that prints how late it was, in ns, whenever that cannot be borne."""
 
 
+def timers(script: str, *arguments: str) -> list[list[str]]:
+    """Commands that run a script of Python's as a bare timer, one for each processor."""
+    return [
+        [*tied_prefix(), "taskset", "-c", str(processor), "chrt", "-f", str(PRIORITY)]
+        + [sys.executable, "-S", "-c", script, *arguments]
+        for processor in sorted(os.sched_getaffinity(0))
+    ]
+
+
 class Standstill:
     """A timer on every processor; `worst_ns` is how late one was since `begin`.
 
@@ -47,7 +57,7 @@ class Standstill:
     write to files, so that no memory is taken in the process whose tests may count it.
     """
 
-    def __init__(self, bearable_ns: int = BEARABLE_NS) -> None:
+    def __init__(self, bearable_ns: int = STALL_NS) -> None:
         self._bearable_ns = bearable_ns
         self._files: list[IO[bytes]] = []
         self._begun: list[int] = []
@@ -55,13 +65,11 @@ class Standstill:
 
     def start(self) -> None:
         """Begin; returns when every timer runs."""
-        for processor in sorted(os.sched_getaffinity(0)):
+        for command in timers(PROBE, str(self._bearable_ns)):
             file = tempfile.TemporaryFile()  # noqa: SIM115
             probe = subprocess.Popen(
-                [*tied_prefix(), "taskset", "-c", str(processor), "chrt", "-f", PRIORITY]
-                + [sys.executable, "-S", "-c", PROBE, str(self._bearable_ns)],
-                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+                command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL
+            )
             self._files.append(file)
             self.probes.append(probe)
             while probe.poll() is None and not size(file):

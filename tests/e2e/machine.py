@@ -6,9 +6,7 @@ The proof is a bare timer, none of our code, on each processor and above every t
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
@@ -16,12 +14,10 @@ from typing import TypeVar
 import pytest
 
 from aes67.selftest.audio import Outcome
-from aes67.selftest.place import tied_prefix
+from standstill import STALL_NS, timers
 
 Result = TypeVar("Result")
 
-STALL_NS = 5_000_000
-"""As much late as any stream or buffer of these tests bears."""
 TRIES = 5
 
 PROBE = """
@@ -43,7 +39,6 @@ print(worst, lost)
 
 Prints how late it ever was and, together, how late it was whenever that was over a millisecond; ns.
 """
-PRIORITY = "98"
 
 
 class Watch:
@@ -57,14 +52,12 @@ class Watch:
         self.worst_ns = self.lost_ns = 0
 
     def __enter__(self) -> Watch:
-        for processor in sorted(os.sched_getaffinity(0)):
-            command = [*tied_prefix(), "taskset", "-c", str(processor), "chrt", "-f", PRIORITY]
+        for command in timers(PROBE):
             self._probes.append(
                 subprocess.Popen(
-                    [*command, sys.executable, "-S", "-c", PROBE],
-                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
                 )
-            )  # fmt: skip
+            )
         for probe in self._probes:
             assert probe.stdout is not None
             assert probe.stdout.readline() == "ready\n"

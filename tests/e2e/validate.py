@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from aes67.selftest.place import cleaning_up, real_time_prefix, tied_prefix
-from e2e.machine import PRIORITY, Watch
+from e2e.machine import Watch
 from e2e.validate_plan import (
     NAMES,
     ROOMS,
@@ -41,6 +41,7 @@ from e2e.validate_plan import (
     verdict,
 )
 from e2e.validate_report import machine, report, stood_still
+from standstill import PRIORITY
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "docs" / "validation"
@@ -225,7 +226,7 @@ def validate(chosen: argparse.Namespace) -> int:
     wanted = [each for each in every if chosen.only in " ".join(each)]
     due = [each for each in wanted if is_due(done.get(" ".join(each)), again=chosen.again)]
     left = due[: chosen.limit]
-    timers = bool(real_time_prefix(int(PRIORITY)))
+    timers = bool(real_time_prefix(PRIORITY))
     if not timers:
         print("no right to real-time timers: whether the machine stands still is not known, "
               "and nothing is tried twice", flush=True)  # fmt: skip

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from aes67.shm.layout import delay_limit_frames
-from e2e.machine import STALL_NS
+from standstill import STALL_NS
 
 WIRES = (
     ("S16_LE", "L16"), ("S16_LE", "L24"), ("S24_3LE", "L24"), ("S24_3LE", "L16"),

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from aes67.selftest.plan import case, frames_per_packet, packet_time
-from e2e.machine import STALL_NS
 from e2e.validate_plan import NAMES, ROOMS, Row, Try, counts, verdict
+from standstill import STALL_NS
 
 SAID = 200
 """Characters of what went wrong in a cell."""
