@@ -59,7 +59,7 @@ bench-ptp: setup warm ## the clock beside a real ptp4l: 15 minutes (ARGS=--quick
 bench: setup ## benchmarks: one JSON line each, with facts about the machine
 	$(PYTHON) -m bench $(ARGS)
 
-validate: setup ## the full matrix, 60 s each, into docs/validation (hours; goes on where it stopped)
+validate: setup warm ## the full matrix, 60 s each, into docs/validation (hours; goes on where it stopped)
 	PYTHONPATH=tests $(PYTHON) -m e2e.validate $(ARGS)
 
 header: setup ## print alsa_plugin/aes67_shm.h from the one definition

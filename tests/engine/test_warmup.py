@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import Any
+
+import pytest
+
+from aes67.engine import warmup
 
 
 def warm_up(*arguments: str, **environment: str) -> str:
@@ -29,6 +34,21 @@ def test_progress_is_printed_a_part_a_line() -> None:
     lines = warm_up(AES67_PROGRAM="aes67 warmup").splitlines()
     assert [line.split()[0] for line in lines] == ["cache", "clock", "tick"]
     assert all("compiled   0" in line for line in lines[1:])
+
+
+def test_a_long_compilation_tells_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warmup.SignOfLife, "PERIOD_S", 0.001)
+    life = warmup.SignOfLife(shown=True)
+    said = ""
+    while said.count("\n") < 2:
+        said += capsys.readouterr().err
+    life.end()
+    assert re.match(r"compiling: \d+ functions, \d+ s\n", said)
+    capsys.readouterr()
+    warmup.SignOfLife(shown=False).end()
+    assert capsys.readouterr().err == ""
 
 
 def test_it_needs_no_network() -> None:

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -67,6 +68,36 @@ def counts() -> tuple[int, int]:
     return compiled, loaded
 
 
+class SignOfLife:
+    """Says on standard error how far compiling has come: on a terminal in one line that is gone
+    at the end, else in a line every `PERIOD_S` seconds."""
+
+    PERIOD_S = 15.0
+
+    def __init__(self, shown: bool) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._tell, daemon=True)
+        if shown:
+            self._thread.start()
+
+    def end(self) -> None:
+        """Say nothing more."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+            self._print("\r\x1b[K" if self._terminal else "")
+
+    def _tell(self) -> None:
+        began = time.monotonic()
+        while not self._ended.wait(1.0 if self._terminal else self.PERIOD_S):
+            words = f"compiling: {counts()[0]} functions, {time.monotonic() - began:.0f} s"
+            self._print(f"\r{words}" if self._terminal else f"{words}\n")
+
+    def _print(self, text: str) -> None:
+        print(text, end="", file=sys.stderr, flush=True)
+
+
 def run(report: Callable[[Step], None]) -> list[Step]:
     """Run all parts; `report` is called after each."""
     steps = []
@@ -105,7 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"cache    {jit.CACHE or 'none: no folder can be written'}", flush=True)
         if jit.is_empty():
             print("compiling the engine for this processor, once: a minute or two", flush=True)
+    life = SignOfLife(jit.is_empty() and not options.json)
     steps = run(report)
+    life.end()
     pruned = jit.prune(jit.CACHE) if jit.CACHE else []
     if options.json:
         result = {
