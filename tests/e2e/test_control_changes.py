@@ -103,12 +103,14 @@ def test_no_setting_of_anything_else_costs_a_stream_a_packet(api: Api) -> None:
         "rtp_mcast_base_sec": "239.2.0.1", "rtp_port_sec": 6000, "sap_interval": 40,
         "sap_mcast_addr": "239.255.255.255", "max_tic_frame_size": 512, "streamer_files_num": 6,
         "tic_frame_size_at_1fs": 64, "auto_sinks_update": False, "nmos_label": "other",
+        "custom_node_id": "Another name",
     }  # fmt: skip
     before = api.counters()
     for key, value in settings.items():
         assert api.send("POST", "config", {key: value}).status_code == 200, key
         time.sleep(0.05)  # what follows from it takes a moment
     after = api.counters()
+    assert "s=Another name S0" in api.client.get("/api/source/sdp/0").text
     assert api.send("POST", "config", {key: was[key] for key in settings}).status_code == 200
     for number in range(2):
         for kind in ("sources", "sinks"):

@@ -151,10 +151,13 @@ def wait_connected(node: Node) -> None:
 
 
 def test_kill_9_of_control_loses_no_packet(node: Node, wire: Wire) -> None:
+    """Nor does another name of the node, which the new control would make other SSRCs of."""
     engine = processes(node)["engine"]
+    names = itertools.count()
 
     def attempt() -> list[Packet]:
         wire.packets()
+        node.client.patch("/api/v1/config", {"custom_node_id": f"Name {next(names)}"})
         old = processes(node)["control"]
         os.kill(old, signal.SIGKILL)
         wait_for_new(node, "control", old)

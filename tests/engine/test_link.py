@@ -119,6 +119,7 @@ async def test_hello_carries_the_facts_and_the_memory(house: House, connect: Con
         "version": 1,
         "generation": house.engine.generation,
         "serial": 0,
+        "sender_name": "",
         "realtime": False,
         "warnings": ["no real-time priority"],
         "controls": None,
@@ -134,7 +135,7 @@ async def test_a_plan_is_applied_and_the_bus_sent_before_the_answer(
     house: House, connect: Connect
 ) -> None:
     control = connect()
-    control.send(plan_message(serial=7), EMPTY_TABLES)
+    control.send(plan_message(serial=7, sender_name="Studio"), EMPTY_TABLES)
     bus = await control.wait_for("bus", "applied")
     assert (bus["type"], bus["rate"], bus["channels"]) == ("bus", 48000, 8)
     assert bus["frames"] == bus_frames_for(48000)
@@ -144,7 +145,8 @@ async def test_a_plan_is_applied_and_the_bus_sent_before_the_answer(
     ((plan, tables),) = house.engine.applied
     assert (plan.rate, plan.device_channels, tables) == (48000, 8, EMPTY_TABLES)
     later = connect()
-    assert (await later.wait_for("hello"))["serial"] == 7
+    hello = await later.wait_for("hello")
+    assert (hello["serial"], hello["sender_name"]) == (7, "Studio")
     await later.wait_for("bus")
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aes67.config.model import Config
@@ -24,6 +25,7 @@ from aes67.session.events import (
 )
 from aes67.session.network import Interface, Network
 from aes67.session.node import Node
+from aes67.shm.layout import MAX_SOURCES, SOURCE_ROW
 from sim.session_samples import NETWORK, sdp_of, sink, source
 
 START_S = 1_700_000_000
@@ -250,6 +252,7 @@ async def test_a_full_disk_changes_nothing(bench: Bench) -> None:
     ("text", "error"),
     [
         ('{"device_channels": 1}', Refused), ('{"interface_name": "eth7"}', Refused),
+        ('{"ptp_interfaces": "eth7"}', Refused), ('{"ptp_interfaces": "eth0,eth1,lo"}', Refused),
         ('{"ptp_domain": 200}', Refused), ('{"ptp_domain": "x"}', TreeError),
     ],
 )  # fmt: skip
@@ -288,6 +291,73 @@ async def test_another_address_moves_descriptions_and_rows(bench: Bench) -> None
     assert bench.engine.applied[-1][0]["sockets"] == []
     await bench.node.change_network(NETWORK)
     assert bench.engine.applied[-1][0]["sockets"] == [{"interface": "eth0", "port": 5004}]
+
+
+def senders(bench: Bench) -> list[int]:
+    """SSRCs of the engine's plan, by id."""
+    tables = bench.node.plan.tables[: MAX_SOURCES * SOURCE_ROW.size]
+    table = np.frombuffer(tables, SOURCE_ROW.dtype)
+    assert bench.engine.applied[-1] == (bench.node.plan.message, bench.node.plan.tables)
+    return [int(row["ssrc"]) for row in table if row["enabled"]]
+
+
+async def test_a_node_that_is_renamed_stays_the_sender_it_was(bench: Bench) -> None:
+    await bench.node.change_config(parse('{"custom_node_id": "A"}'))
+    await bench.node.put_source(source(0))
+    before, tables = senders(bench), bench.engine.applied[-1][1]
+    await bench.node.change_config(parse('{"custom_node_id": "B"}'))
+    assert "s=B Source 0" in bench.node.description(0), "who looks for it finds the new name"
+    assert bench.engine.applied[-1][1] == tables
+    await bench.node.put_source(source(1))
+    twin = Bench(Config(custom_node_id="A"))
+    await twin.node.restore([source(0), source(1)], [])
+    assert senders(bench) == senders(twin), "all sources of a node are of one sender"
+    renamed = Bench(Config(custom_node_id="B"))
+    await renamed.node.restore([source(0)], [])
+    assert senders(renamed) != before, "the next start takes the name of then"
+
+
+async def test_without_sources_the_name_of_the_senders_is_free(bench: Bench) -> None:
+    """Nobody would lose a packet, so two that get one name before their sources are twins."""
+    await bench.node.put_source(source(0))
+    await bench.node.put_source(source(0, enabled=False))
+    await bench.node.change_config(parse('{"custom_node_id": "A"}'))
+    await bench.node.put_source(source(0))
+    twin = Bench(Config(custom_node_id="A"))
+    await twin.node.put_source(source(0))
+    assert senders(bench) == senders(twin)
+
+
+async def test_another_address_is_no_other_sender(bench: Bench) -> None:
+    await bench.node.put_source(source(0))
+    before = senders(bench)
+    for addresses in (("10.0.9.9",), (), ("10.0.9.10",)):
+        await bench.node.change_network(Network((Interface("eth0", "", addresses),)))
+        assert senders(bench) == (before if addresses else [])
+    assert bench.node.computed.node_id == "Daemon 000a0a09"
+
+
+async def test_a_sender_without_an_address_at_the_start_has_the_name_it_gets() -> None:
+    bench, later = Bench(), Bench()
+    for each in (bench, later):
+        await each.node.change_network(Network((Interface("eth0"),)))
+    for each, number in ((bench, 8), (later, 9)):
+        await each.node.restore([source(0)], [])
+        await each.node.change_network(Network((Interface("eth0", "", (f"10.0.9.{number}",)),)))
+    assert senders(bench) != senders(later), "not the name of all that have no address"
+
+
+async def test_a_control_that_is_started_anew_goes_on_as_the_sender_that_runs(bench: Bench) -> None:
+    await bench.node.put_source(source(0))
+    before = bench.engine.applied[-1]
+    anew = Bench(Config(custom_node_id="renamed meanwhile"))
+    anew.engine.connected = False
+    await anew.node.restore([source(0)], [])
+    anew.engine.connected = True
+    anew.node.in_force.goes_on(before[0]["sender_name"])
+    await anew.node.put_source(source(0, name="first, before the greeting"))
+    await anew.node.engine_connected()
+    assert anew.engine.applied == [before] * 2
 
 
 async def test_volumes_are_kept_in_the_status_file(bench: Bench) -> None:

@@ -177,6 +177,7 @@ class Control:
 
     def _connected(self, hello: Hello) -> None:
         log.info("engine connected (generation %d)", hello.generation)
+        self.node.in_force.goes_on(hello.sender_name)
         self._spawn(self.node.engine_connected())
 
     def _disconnected(self) -> None:

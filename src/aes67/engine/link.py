@@ -170,6 +170,7 @@ class LinkServer:
             "serial": self._serial,
             "realtime": engine.realtime,
             "warnings": list(engine.warnings),
+            "sender_name": engine.plan.sender_name if engine.plan is not None else "",
             "controls": self._alsa.controls.to_json() if self._alsa.controls_set else None,
         }
         self._post("hello", hello, (engine.clock.fd, engine.telemetry.fd))
@@ -227,7 +228,7 @@ class LinkServer:
         """
         before, tables_before = self._engine.plan, self._tables
         if before is None:
-            await self._configure_clock(plan)
+            await self._configure_clock(plan, wait=True)
             self._engine.apply(plan, tables)
             return
         self._engine.apply(plan, tables)
@@ -237,9 +238,9 @@ class LinkServer:
             self._engine.apply(before, tables_before)
             raise
 
-    async def _configure_clock(self, plan: Plan) -> None:
+    async def _configure_clock(self, plan: Plan, *, wait: bool = False) -> None:
         try:
-            await self._timekeeper.configure(plan.clock)
+            await self._timekeeper.configure(plan.clock, wait=wait)
         except OSError as error:
             raise Refused("clock", plan.clock.interface, str(error)) from error
         if self._second is not None:

@@ -161,6 +161,7 @@ class Plan:
         device_channels: of the device, both directions.
         rate_follows_app: whether an application may ask for another rate.
         playback_delay_frames: told to applications as additional delay.
+        sender_name: what control made the SSRCs of; only kept, for a control that is started anew.
         second_clock: of a network that keeps a time of its own, `ptp-slave` on an interface that
             `clock` has no port on; None: there is none. second_clock_name: what it is called.
     """
@@ -176,6 +177,7 @@ class Plan:
     clock: ClockSpec
     second_clock: ClockSpec | None = None
     second_clock_name: str = ""
+    sender_name: str = ""
 
     @staticmethod
     def from_json(obj: dict[str, Any]) -> Plan:
@@ -214,6 +216,7 @@ class Plan:
             clock=clock,
             second_clock=second,
             second_clock_name=second_name,
+            sender_name=_text("sender_name", plan.get("sender_name", "")),
         )
 
 

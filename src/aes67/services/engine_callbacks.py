@@ -15,7 +15,8 @@ class Hello:
     """What an engine says of itself.
 
     `serial` is that of the table in force, 0 without one; `realtime` says whether the tick runs
-    with real-time priority; `controls` are the volumes, None when nobody has set any yet.
+    with real-time priority; `controls` are the volumes, None when nobody has set any yet;
+    `sender_name` is that of the plan in force (`session.sender_name`), empty without one.
     """
 
     generation: int
@@ -23,6 +24,7 @@ class Hello:
     realtime: bool
     warnings: tuple[str, ...]
     controls: dict[str, Any] | None
+    sender_name: str = ""
 
     @classmethod
     def read(cls, fields: dict[str, Any]) -> Hello:
@@ -33,6 +35,7 @@ class Hello:
             realtime=bool(fields["realtime"]),
             warnings=tuple(fields["warnings"]),
             controls=fields.get("controls"),
+            sender_name=str(fields.get("sender_name", "")),
         )
 
 

@@ -55,7 +55,8 @@ def source_entry(state: State, source: Source, sockets: Sockets) -> SourceEntry:
         row = sockets.row(config.interfaces[0], config.rtp_port)
         legs = (SourceLeg(address, config.rtp_port, row),)
     stream = (source.codec, state.rate, len(source.map), source.max_samples_per_packet)
-    number = identity.ssrc(state.network.node_id(config), source.id, *stream)
+    name = state.sender_name or state.network.node_id(config)
+    number = identity.ssrc(name, source.id, *stream)
     whole = ("source", number, source.framing, source.payload_type, address, config.rtp_port)
     return SourceEntry(
         source=source.model_copy(update={"ttl": ttl}),

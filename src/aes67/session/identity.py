@@ -32,9 +32,12 @@ def _turned(address: str) -> int:
     return int.from_bytes((b, a, d, c), "big")
 
 
-def ssrc(node: str, source_id: int, codec: str, rate: int, channels: int, frames: int) -> int:
-    """SSRC of a source, 32 bits: equal for a restarted engine and for a hot-standby twin."""
-    return _hash("ssrc", node, source_id, codec, rate, channels, frames) >> 31
+def ssrc(name: str, source_id: int, codec: str, rate: int, channels: int, frames: int) -> int:
+    """SSRC of a source, 32 bits: equal for a restarted engine and for a hot-standby twin.
+
+    `name` is that of the node, see `session.sender_name`.
+    """
+    return _hash("ssrc", name, source_id, codec, rate, channels, frames) >> 31
 
 
 def identity(*parts: object) -> int:

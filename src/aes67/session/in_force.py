@@ -6,10 +6,12 @@ Without an engine a state is entered all the same and applied when one comes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from aes67.errors import Refused
 from aes67.session.plan import Plan, plan
+from aes67.session.sender_name import settled
 from aes67.session.state import State
 
 
@@ -32,7 +34,7 @@ class InForce:
     `silences` counts the changes the engine has not answered in time."""
 
     def __init__(self, state: State, engine: Engine) -> None:
-        self.state = state
+        self.state = state = settled(state, state)
         self.plan: Plan = plan(state)
         self.refusal: Refused | None = None
         self.silences = 0
@@ -58,7 +60,16 @@ class InForce:
             await self._enter(state)
         except (Refused, TimeoutError) as problem:
             self.refusal = problem if isinstance(problem, Refused) else silent()
-            self.state, self.plan = state, _valid_plan(state) or self.plan
+            self.state = state = settled(self.state, state)
+            self.plan = _valid_plan(state) or self.plan
+
+    def goes_on(self, sender_name: str) -> None:
+        """An engine is there that sends already, under SSRCs made of this name: they stay.
+
+        To be called before anything else is entered; `sender_name` is empty if it sends nothing.
+        """
+        if sender_name:
+            self.state = replace(self.state, sender_name=sender_name)
 
     async def greet(self) -> None:
         """Give a new engine the state in force; it may take its time, and fails nobody's change."""
@@ -74,6 +85,7 @@ class InForce:
             self.refusal = problem
 
     async def _enter(self, state: State) -> None:
+        state = settled(self.state, state)
         new = plan(state)
         await self._apply(new)
         self.state, self.plan, self.refusal = state, new, None
