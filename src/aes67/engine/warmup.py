@@ -151,8 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         print(json.dumps(result))
     elif jit.UNKEPT:
-        print(f"could not be kept: {jit.UNKEPT[0]}; every start will compile anew. Make room there,"
-              " or name another folder in AES67_CACHE_DIR", file=sys.stderr, flush=True)  # fmt: skip
+        print(f"could not be kept: {jit.UNKEPT[0]}. Every start will compile anew: make room"
+              " there, or name another folder in AES67_CACHE_DIR", file=sys.stderr)  # fmt: skip
     elif pruned:
         print(f"removed  {len(pruned)} older ones beside it", flush=True)
     return 1 if jit.UNKEPT else 0
