@@ -14,6 +14,9 @@ from aes67.ptp.ordinary_clock import OrdinaryClock
 from aes67.ptp.profiles import Profile
 from aes67.wire.ptp_header import PortIdentity
 
+NOBODY = bytes(8)
+"""The identity of a clock none of whose interfaces is there yet."""
+
 log = logging.getLogger(__name__)
 
 
@@ -42,9 +45,11 @@ class PtpPorts:
         stamping: SOF_TIMESTAMPING_ flags to ask the kernel for.
         after: called after each packet or stamp that went to the clock.
         card: whether to use the network card's stamps: `wanted` of `engine.card_clock.open_card`.
+        wait: for interfaces to come, even if none of them is there yet.
 
     Raises:
-        Refused: the first port cannot be opened. A further one that cannot is tried again.
+        Refused: the first port cannot be opened. A further one is tried again, and so is the first
+            where its interface is missing and there is another, or `wait`.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class PtpPorts:
         stamping: int,
         after: Callable[[], None],
         card: str = "off",
+        wait: bool = False,
     ) -> None:
         self.wanted = tuple(wanted)
         self.troubles = [""] * len(self.wanted)
@@ -62,11 +68,19 @@ class PtpPorts:
         self._after = after
         self._card = card
         self._clock: OrdinaryClock | None = None
-        self.shells: list[PortShell | None] = [self._open(0)]
-        self.clock_identity = self.shells[0].identity.clock if self.shells[0] else bytes(8)
-        for number in range(1, len(self.wanted)):
-            self.shells.append(None)
-            self._try_open(number)
+        self.clock_identity = NOBODY
+        """Of the first port that could be opened."""
+        self.shells: list[PortShell | None] = [None] * len(self.wanted)
+        refusal, *_ = [self._try_open(number) for number in range(len(self.wanted))]
+        may_come = _missing(self.wanted[0][0]) and (wait or any(self.shells))
+        if refusal is not None and not may_come:
+            self.close()
+            raise refusal
+
+    @property
+    def nobody(self) -> bool:
+        """Whether no interface was there yet to make an identity of."""
+        return self.clock_identity == NOBODY
 
     def identity(self, number: int) -> PortIdentity:
         """Of port `number` (from 0)."""
@@ -138,15 +152,17 @@ class PtpPorts:
                     log.warning("interface %s is gone", interface)
                     shell.close()
                     self.shells[number] = None
-                self.troubles[number] = f"interface {interface} is gone"
+                    self.troubles[number] = f"interface {interface} is gone"
+                elif "gone" not in self.troubles[number]:
+                    self.troubles[number] = f"there is no interface {interface}"
                 continue
             if shell is not None and shell.index == index:
                 continue
             if shell is not None:
                 shell.close()
                 self.shells[number] = None
-            if self._try_open(number):
-                log.info("interface %s is back", interface)
+            if self._try_open(number) is None:
+                log.info("interface %s is there", interface)
 
     def link_back(self, name: str) -> None:
         """The link of an interface has come back, or it is another one of the same name."""
@@ -183,17 +199,22 @@ class PtpPorts:
         """Messages the network did not take, of all ports."""
         return sum(shell.send_errors for shell in self.shells if shell is not None)
 
-    def _try_open(self, number: int) -> bool:
+    def _try_open(self, number: int) -> Refused | None:
+        """Open a port; why that is not possible, if it is not."""
         try:
             shell = self._open(number)
-        except Refused as error:
-            self.troubles[number] = str(error)
-            return False
+        except Refused as refusal:
+            self.troubles[number] = str(refusal)
+            if _missing(self.wanted[number][0]):
+                self.troubles[number] = f"there is no interface {self.wanted[number][0]}"
+            return refusal
+        if self.nobody:
+            self.clock_identity = shell.identity.clock
         if self._clock is not None:
             shell.listener = _Side(self._clock, number)
         self.shells[number] = shell
         self.troubles[number] = ""
-        return True
+        return None
 
     def _open(self, number: int) -> PortShell:
         interface, profile = self.wanted[number]
@@ -201,3 +222,11 @@ class PtpPorts:
         if opener is None:
             raise Refused("profile", profile.name, f"{profile.transport.value} is not available")
         return opener(interface, self._dscp, self._stamping, self._after, self._card)
+
+
+def _missing(interface: str) -> bool:
+    try:
+        interface_index(interface)
+    except Refused:
+        return True
+    return False

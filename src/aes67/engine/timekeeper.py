@@ -67,11 +67,12 @@ class Timekeeper:
         self._seen: tuple[State, bytes | None] | None = None
         self._configuring = asyncio.Lock()
 
-    async def configure(self, spec: ClockSpec) -> None:
+    async def configure(self, spec: ClockSpec, *, wait: bool = False) -> None:
         """Run the clock as `spec` says, from now on; nothing has changed if it is refused.
 
         The media time goes on where it was; where the new clock disagrees by 1 ms or more it is a
-        new epoch.
+        new epoch. With `wait` an interface that is missing is used when it comes, and until then a
+        reason.
 
         Raises:
             Refused: a value out of range, no such interface or hardware clock, or no right to use
@@ -83,7 +84,7 @@ class Timekeeper:
                 return
             await asyncio.to_thread(warm)
             reference = open_reference(wanted, spec.domain, raw_now(), self._ptp4l)
-            ports = self._opened(wanted, spec)
+            ports = self._opened(wanted, spec, wait)
             self._drop(keep=ports)
             self._ports, self._reference = ports, reference
             self._spec = spec
@@ -149,7 +150,7 @@ class Timekeeper:
             ports.serve(self._clock)
         self._pump()
 
-    def _opened(self, wanted: Wanted, spec: ClockSpec) -> PtpPorts | None:
+    def _opened(self, wanted: Wanted, spec: ClockSpec, wait: bool) -> PtpPorts | None:
         """The ports for a spec: those there are if they will do, so that we stay who we are."""
         ways = (wanted.ports, spec.dscp, spec.card_timestamps)
         if not wanted.ports:
@@ -157,7 +158,7 @@ class Timekeeper:
         if self._ports is not None and self._ports.ways == ways:
             return self._ports
         return PtpPorts(
-            wanted.ports, spec.dscp, self._stamping, self._pump, spec.card_timestamps
+            wanted.ports, spec.dscp, self._stamping, self._pump, spec.card_timestamps, wait
         )
 
     def _drop(self, keep: PtpPorts | None = None) -> None:
@@ -218,7 +219,14 @@ class Timekeeper:
         again.
         """
         if self._ports is not None:
+            nobody = self._ports.nobody
             self._ports.link_back(name)
+            self._somebody(nobody)
+
+    def _somebody(self, was_nobody: bool) -> None:
+        """Begin anew under our own identity once there is an interface to have it from."""
+        if was_nobody and self._spec is not None and self._ports and not self._ports.nobody:
+            self._start(checked(self._spec), self._spec)
 
     # -- once a second
 
@@ -227,7 +235,9 @@ class Timekeeper:
         while True:
             await asyncio.sleep(SNAPSHOT_S)
             if self._ports is not None:
+                nobody = self._ports.nobody
                 self._ports.check_interfaces()
+                self._somebody(nobody)
             if self._reference is not None:
                 self._reference.ask()
             self._on_snapshot(self.snapshot())
