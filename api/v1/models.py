@@ -6,7 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from aes67.session.model import Source, ipv4
+from aes67.config.model import Config
+from aes67.session.model import Channel, Sink, Source, ipv4
+from aes67.shm.layout import MAX_STREAM_CHANNELS
+
+STRICT = ConfigDict(strict=True, extra="forbid")
+"""Of bodies: a number in quotes is no number, and a key nobody knows is a mistake."""
 
 
 def _address(text: str) -> str:
@@ -15,15 +20,35 @@ def _address(text: str) -> str:
     return ipv4(text)
 
 
+Map = Annotated[list[Channel], Field(min_length=1, max_length=MAX_STREAM_CHANNELS)]
+
+
 class SourceBody(Source):
     """A stream this node is to send.
 
     The contract takes any text that is no address for none; here it is refused, since it was meant.
     """
 
+    model_config = STRICT
+
+    map: Map = Field([0, 1], description="device playback channel of each stream channel")  # type: ignore[assignment]
     address: Annotated[str, AfterValidator(_address)] = Field(
         "", description="IPv4 destination; empty: rtp_mcast_base + id"
     )
+
+
+class SinkBody(Sink):
+    """A stream this node is to receive."""
+
+    model_config = STRICT
+
+    map: Map = Field([0, 1], description="device capture channel of each stream channel")  # type: ignore[assignment]
+
+
+class ConfigChange(Config):
+    """Parameters to change; those that are not named stay."""
+
+    model_config = STRICT
 
 
 class ReceiverView(BaseModel):
@@ -140,7 +165,7 @@ class InterfaceView(BaseModel):
     """A network interface in use."""
 
     name: str
-    roles: list[str] = Field(description="media, ptp, discovery")
+    roles: list[str] = Field(description="media, ptp, discovery, control")
     present: bool
     running: bool = Field(description="it is up and has a link")
     mac: str

@@ -85,6 +85,16 @@ def test_interfaces(changes: dict[str, object], state: str) -> None:
     assert interface(row | changes).state == state
 
 
+def test_an_interface_for_nothing_but_time() -> None:
+    row = {"name": "eth1", "roles": ["ptp"], "present": True, "running": True, "addresses": [],
+           "groups": 0, "querier": "unknown"}  # fmt: skip
+    assert interface(row).state == "bad", "PTP over UDP takes an address"
+    assert interface(row, ethernet=True).state == "good"
+    assert interface(row | {"roles": ["ptp", "discovery"]}, ethernet=True).state == "bad"
+    assert interface(row | {"present": False}).cure.startswith("ptp_interfaces")
+    assert interface(row | {"running": False}, ethernet=True).state == "bad"
+
+
 @pytest.mark.parametrize(
     ("counters", "legs", "words", "cure"),
     [

@@ -162,8 +162,10 @@ def daemon(client: Client) -> Iterator[Finding]:
     for warning in engine.get("warnings") or []:
         yield Finding("engine", WARNING, warning)
     yield from clocks(clock)
+    ethernet = {port["interface"] for port in clock.get("ports") or []
+                if port.get("profile") == "gptp"}  # fmt: skip
     for row in status.get("network", {}).get("interfaces", []):
-        yield interface(row)
+        yield interface(row, row["name"] in ethernet)
     for kind, rows in (("source", status["sources"]), ("sink", status["sinks"])):
         for row in rows:
             yield stream(kind, row)
@@ -196,13 +198,20 @@ QUERIER_WORDS = {
 }
 
 
-def interface(row: dict[str, Any]) -> Finding:
-    """One network interface in use; the daemon's warnings say more."""
-    subject = f"interface {row['name']}"
+def interface(row: dict[str, Any], ethernet: bool = False) -> Finding:
+    """One network interface in use; the daemon's warnings say more.
+
+    `ethernet`: its PTP is gPTP, which takes no address.
+    """
+    subject, roles = f"interface {row['name']}", row.get("roles") or []
+    only_time = bool(roles) and all(role.startswith("ptp") for role in roles)
     if not row["present"]:
-        return Finding(subject, BAD, "there is none of this name", "interface_name: ip link")
+        cure = f"{'ptp_interfaces' if only_time else 'interface_name'}: ip link"
+        return Finding(subject, BAD, "there is none of this name", cure)
     if not row["running"]:
         return Finding(subject, BAD, "no link", "is the cable in, is the switch on?")
+    if not row["addresses"] and ethernet and only_time:
+        return Finding(subject, GOOD, "has a link; gPTP takes no address")
     if not row["addresses"]:
         return Finding(subject, BAD, "no IPv4 address", "is there a DHCP server? ip address")
     words = f"{row['addresses'][0]}, {QUERIER_WORDS.get(row['querier'], row['querier'])}"

@@ -45,7 +45,7 @@ class ClockRows(Protocol):
     @property
     def ptp_domain_sec(self) -> int | None: ...
     @property
-    def interfaces(self) -> tuple[str, ...]: ...
+    def timed_on(self) -> tuple[str, ...]: ...
 
 
 def mode(text: str) -> str:
@@ -78,9 +78,9 @@ def media_clock(config: ClockRows) -> str:
 
 
 def second_clock(config: ClockRows) -> str:
-    """Name of the clock of the second interface; empty: it is a port of the media clock."""
+    """Name of the clock of the second PTP interface; empty: it is a port of the media clock."""
     names = config.ptp_clocks.split(",")
-    return names[1] if len(names) > 1 and len(config.interfaces) > 1 else ""
+    return names[1] if len(names) > 1 and len(config.timed_on) > 1 else ""
 
 
 def second_domain(config: ClockRows) -> int:
@@ -99,9 +99,9 @@ def media_profiles(config: ClockRows) -> tuple[Profile, ...]:
 def profiles(config: ClockRows) -> tuple[Profile, ...]:
     """The profile of each interface's port: in mode `gptp` always that; one name is for all."""
     if config.clock_mode == GPTP.name:
-        return (GPTP,) * max(len(config.interfaces), 1)
+        return (GPTP,) * max(len(config.timed_on), 1)
     named = [PROFILES[name] for name in config.ptp_profile.split(",")]
-    while len(named) < len(config.interfaces):
+    while len(named) < len(config.timed_on):
         named.append(named[-1])
     return tuple(named)
 
@@ -110,11 +110,11 @@ def objections(config: ClockRows) -> list[Refused]:
     """Every value a profile of the configuration does not allow."""
     found: dict[str, Refused] = {}
     given = len(config.ptp_profile.split(","))
-    if given > max(len(config.interfaces), 1):
-        rule = f"{given} profiles for {len(config.interfaces)} interface"
+    if given > max(len(config.timed_on), 1):
+        rule = f"{given} profiles for {len(config.timed_on)} interface"
         found["ptp_profile"] = Refused("ptp_profile", config.ptp_profile, rule)
-    if len(config.ptp_clocks.split(",")) > max(len(config.interfaces), 1):
-        rule = f"2 clocks for {len(config.interfaces)} interface"
+    if len(config.ptp_clocks.split(",")) > max(len(config.timed_on), 1):
+        rule = f"2 clocks for {len(config.timed_on)} interface"
         found["ptp_clocks"] = Refused("ptp_clocks", config.ptp_clocks, rule)
     for key, attribute in BOUND:
         value = getattr(config, key)

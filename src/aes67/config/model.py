@@ -39,7 +39,9 @@ BASE_RULE = "an IPv4 multicast address, 224.0.0.0 to 239.255.255.192"
 """The last source's id is added to it."""
 
 ROLE_INTERFACES = 8
+PTP_INTERFACES = 2
 NAMES_RULE = f"names of up to {ROLE_INTERFACES} interfaces, separated by commas"
+PTP_NAMES_RULE = f"names of up to {PTP_INTERFACES} interfaces, separated by a comma"
 
 EFFECTS = {
     "table": "the engine gets a new table; streams that did not change lose nothing",
@@ -75,12 +77,20 @@ def _rate(rate: int) -> int:
     return rate
 
 
-def _names(text: str) -> str:
+def _listed(text: str, most: int, rule: str) -> str:
     """Names of interfaces without blanks, each once."""
     names = list(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
-    if len(names) > ROLE_INTERFACES or any(not re.fullmatch(r"[^\s/]{1,15}", name) for name in names):
-        raise ValueError(NAMES_RULE)
+    if len(names) > most or any(not re.fullmatch(r"[^\s/]{1,15}", name) for name in names):
+        raise ValueError(rule)
     return ",".join(names)
+
+
+def _names(text: str) -> str:
+    return _listed(text, ROLE_INTERFACES, NAMES_RULE)
+
+
+def _ptp_names(text: str) -> str:
+    return _listed(text, PTP_INTERFACES, PTP_NAMES_RULE)
 
 
 def _identities(text: str) -> str:
@@ -106,6 +116,7 @@ def _printable(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_printable)]
 InterfaceNames = Annotated[str, AfterValidator(_names)]
+PtpInterfaceNames = Annotated[str, AfterValidator(_ptp_names)]
 Identities = Annotated[str, AfterValidator(_identities)]
 ClockMode = Annotated[str, AfterValidator(mode)]
 ProfileNames = Annotated[str, AfterValidator(profile_names)]
@@ -207,6 +218,7 @@ class Config(BaseModel):
     device_channels: int = row(512, "table", "channels of the ALSA device in each direction", least=1, most=1024)
     rate_follows_app: bool = row(False, "table", "an application opening the device at another rate changes the rate of everything")
     rtcp_enabled: bool = row(False, "discovery", "send RTCP reports and take those of others, on the port after the media port")
+    ptp_interfaces: PtpInterfaceNames = row("", "clock", "interfaces to take and give time on, one or two; empty: those of interface_name", rule=PTP_NAMES_RULE)
     discovery_interfaces: InterfaceNames = row("", "discovery", "interfaces to announce and browse on by SAP, mDNS and RTSP; empty: SAP on those of interface_name, mDNS and RTSP on the first of them", rule=NAMES_RULE)
     control_interfaces: InterfaceNames = row("", "http", "interfaces the HTTP interface is reached by, besides lo; empty: all, or the address of --http_addr, which counts more", rule=NAMES_RULE)
     http_allowed_hosts: Text = row("", "api", "further names under which this machine is reached, separated by commas: writes under foreign names are refused", longest=1024)
@@ -216,6 +228,11 @@ class Config(BaseModel):
     def interfaces(self) -> tuple[str, ...]:
         """The interface names, first the primary one."""
         return tuple(name for name in self.interface_name.replace(" ", "").split(",") if name)
+
+    @property
+    def timed_on(self) -> tuple[str, ...]:
+        """Interfaces for PTP, each with a port of its own: at most two."""
+        return (_split(self.ptp_interfaces) or tuple(dict.fromkeys(self.interfaces)))[:PTP_INTERFACES]
 
     @property
     def announced_on(self) -> tuple[str, ...]:

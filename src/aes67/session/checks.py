@@ -149,6 +149,7 @@ def check_interfaces(config: Config, before: Config, network: Network) -> None:
     """
     named = (
         ("interface_name", config.interfaces[:2], before.interfaces),
+        ("ptp_interfaces", config.timed_on, before.timed_on + config.interfaces),
         ("discovery_interfaces", config.registered_on, before.registered_on + config.interfaces),
         ("control_interfaces", config.controlled_on, before.controlled_on),
     )

@@ -17,7 +17,7 @@ def clock_message(config: Config) -> dict[str, Any]:
     count = 1 if second_clock(config) else 2
     return {
         "mode": config.clock_mode,
-        "interface": config.interfaces[0],
+        "interface": config.timed_on[0],
         "domain": config.ptp_domain,
         "dscp": config.ptp_dscp,
         "priority1": config.priority1,
@@ -30,7 +30,7 @@ def clock_message(config: Config) -> dict[str, Any]:
         "link_delay_limit_ns": config.gptp_link_delay_limit_ns,
         "ports": [
             {"interface": interface, "profile": profile.name}
-            for interface, profile in zip(config.interfaces[:count], profiles(config), strict=False)
+            for interface, profile in zip(config.timed_on[:count], profiles(config), strict=False)
         ],
     }
 
@@ -40,7 +40,7 @@ def second_clock_message(config: Config) -> dict[str, Any]:
     name = second_clock(config)
     if not name:
         return {}
-    interface, profile = config.interfaces[1], profiles(config)[1]
+    interface, profile = config.timed_on[1], profiles(config)[1]
     message = clock_message(config) | {
         "name": name,
         "mode": "ptp-slave",
