@@ -15,8 +15,8 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from aes67.config.model import Config
 from aes67_api import schema
+from aes67_api.v1.models import ConfigChange
 from aes67_api.v1.problems import Problem
 
 NATIVE_PREFIX = "/api/v1/"
@@ -96,7 +96,7 @@ def _part(app: FastAPI, title: str, description: str, *, native: bool) -> Docume
 def _hand_read() -> dict[str, Any]:
     """Schemas that only bodies read by hand refer to."""
     found: dict[str, Any] = {}
-    bodies: Iterable[type[BaseModel]] = (*schema.BODIES, Config, Problem)
+    bodies: Iterable[type[BaseModel]] = (*schema.BODIES, ConfigChange, Problem)
     for model in bodies:
         described = model.model_json_schema(ref_template="#/components/schemas/{model}")
         found |= described.pop("$defs", {})

@@ -69,8 +69,9 @@ function settingRow(row, config) {
 
 function typed(row, value) {
   if (typeof row.default === "boolean") return value;
-  if (typeof row.default === "number" && /^-?\d+$/.test(String(value).trim())) return Number(value);
-  return row.default === null && value === "" ? null : value;
+  if (typeof row.default === "string") return value;
+  if (/^-?\d+$/.test(String(value).trim())) return Number(value);
+  return value === "" ? null : value; // a number that may be absent
 }
 
 export function Settings({ live }) {

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
+from aes67.config import rules
 from aes67.config.tree import TreeError
 from aes67.errors import Refused
 from aes67.session.view import NOT_IN_USE
+
+KINDS = {
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "string_type": "text, in quotes",
+    "list_type": "a list in brackets",
+    "missing": "is needed",
+    "extra_forbidden": "no such key",
+    "model_attributes_type": "a JSON object, with Content-Type: application/json",
+}
+"""Errors of pydantic in words that say what is wanted."""
 
 
 class Problem(BaseModel):
@@ -55,8 +68,34 @@ def of_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    rule = str(first["msg"]).removeprefix("Value error, ")
-    return problem(400, "Malformed request", field, first.get("input"), rule)
+    value = None if first["type"] == "missing" else first.get("input")
+    return problem(400, "Malformed request", field, value, _expected(request, first))
+
+
+def _expected(request: Request, error: Mapping[str, Any]) -> str:
+    """What a field takes, in words for whoever wrote the request."""
+    model = _body_model(request) if error["loc"][0] == "body" else None
+    kind = error["type"]
+    if kind not in KINDS:
+        return str(error["msg"]).removeprefix("Value error, ")
+    if model is None or len(error["loc"]) < 2:
+        return KINDS[kind]
+    if kind == "missing":
+        return KINDS[kind]
+    if kind == "extra_forbidden":
+        return f"{KINDS[kind]}; there are {', '.join(model.model_fields)}"
+    _, key, *entry = error["loc"]
+    limits = rules.rule(model, key + "".join(f"[{number}]" for number in entry))
+    words = ", ".join(filter(None, (KINDS[kind], limits)))
+    quoted = isinstance(error.get("input"), str)
+    return f"{words}: without quotes" if quoted and kind != "list_type" else words
+
+
+def _body_model(request: Request) -> type[BaseModel] | None:
+    """What the route's body is read as."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    model = getattr(getattr(body, "field_info", None), "annotation", None)
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
 
 
 def of_tree(request: Request, error: Exception) -> Response:

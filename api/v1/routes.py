@@ -7,13 +7,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 
+from aes67.config.model import Config
 from aes67.config.reading import full_report, rows
+from aes67.config.rules import rule
+from aes67.config.strict import check_types, shown
 from aes67.config.tree import TreeError, parse
 from aes67.errors import Refused
 from aes67.session.model import SINKS, SOURCES, Sink, Source
 from aes67.session.view import NOT_IN_USE
 from aes67_api.deps import Body, ControlDep
-from aes67_api.v1.models import SinkView, SourceBody, SourceView, Status
+from aes67_api.v1.models import ConfigChange, SinkBody, SinkView, SourceBody, SourceView, Status
 from aes67_api.v1.problems import REFUSED_WRITES, RESPONSES, problem, said
 
 router = APIRouter(prefix="/api/v1", tags=["v1"], responses=RESPONSES)
@@ -60,22 +63,20 @@ async def config_schema() -> list[dict[str, Any]]:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Config"}}},
+            "content": {"application/json": {
+                "schema": {"$ref": f"#/components/schemas/{ConfigChange.__name__}"}
+            }},
         }
-    },
+    },  # fmt: skip
 )
 async def patch_config(control: ControlDep, body: Body) -> Any:
     """Change the parameters named; the file is rewritten before the answer."""
     tree = parse(body)
-    known = full_report(control.node.config, control.node.computed)
-    for key, value in tree.items():
-        if key not in known:
-            raise Refused(key, str(value)[:80], "no such parameter")
+    check_types(tree)
     try:
         await control.node.change_config(tree)
-    except TreeError as error:
-        rule = "a value of another type; /api/v1/config/schema has them"
-        raise Refused(error.key, str(tree.get(error.key))[:80], rule) from error
+    except TreeError as error:  # a number of more digits than one of ours has
+        raise Refused(error.key, shown(tree.get(error.key)), rule(Config, error.key)) from error
     except OSError as error:
         reason = f"the configuration file could not be written: {error.strerror or error}"
         return problem(507, "Not saved", "", None, reason)
@@ -121,9 +122,9 @@ async def sink(id: SinkId, control: ControlDep) -> dict[str, Any]:
 
 
 @router.put("/sinks/{id}", response_model=SinkView, responses=REFUSED_WRITES)
-async def put_sink(id: SinkId, sink: Sink, control: ControlDep) -> dict[str, Any]:
+async def put_sink(id: SinkId, sink: SinkBody, control: ControlDep) -> dict[str, Any]:
     """Add or replace a sink; with `use_sdp` false its description is fetched from `source` now."""
-    await control.put_sink(sink.model_copy(update={"id": id}))
+    await control.put_sink(Sink(**sink.model_dump() | {"id": id}))
     return _one(control.views.sinks(), id)
 
 

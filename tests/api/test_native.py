@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sim.http_node import SINK, SOURCE, HttpNode
+from sim.session_samples import sdp_of
 
 URL = "/api/v1"
 
@@ -102,6 +103,68 @@ async def test_errors_name_field_value_and_rule(
     assert problem["field"] == field
     assert problem["rule"]
     assert problem["detail"]
+
+
+STRICT: list[tuple[str, Any, str]] = [
+    ("/sources/0?ttl", "15", "a whole number, 0 to 255: without quotes"),
+    ("/sources/0?ttl", True, "a whole number, 0 to 255"),
+    ("/sources/0?ttl", 15.0, "a whole number, 0 to 255"),
+    ("/sources/0?ttl", None, "a whole number, 0 to 255"),
+    ("/sources/0?enabled", 1, "true or false"),
+    ("/sources/0?enabled", "true", "true or false: without quotes"),
+    ("/sources/0?name", 5, "text, in quotes"),
+    ("/sources/0?map", "0,1", "a list in brackets, 1 to 64 entries"),
+    ("/sources/0?map.0", ["0", 1], "a whole number, 0 to 1023: without quotes"),
+    ("/sources/0?map.1", [0, True], "a whole number, 0 to 1023"),
+    ("/sources/0?tll", 15, "no such key; there are id, enabled, name, io, "),
+    ("/sinks/0?delay", "576", "a whole number, 0 to 192000: without quotes"),
+    ("/sinks/0?use_sdp", 1, "true or false"),
+    ("/sinks/0?sdp", ["v=0"], "text, in quotes, at most 65536 characters"),
+    ("/sinks/0?counters", {}, "no such key; there are id, name, io, use_sdp, "),
+    ("/config?http_port", "8080", "a whole number, 1 to 65535: without quotes"),
+    ("/config?http_port", 8080.0, "a whole number, 1 to 65535"),
+    ("/config?http_port", None, "a whole number, 1 to 65535"),
+    ("/config?http_port", [8080], "a whole number, 1 to 65535"),
+    ("/config?sample_rate", "48k", "a whole number, one of 44100, "),
+    ("/config?ptp_priority1", "5", "a whole number, 0 to 255, or null: without quotes"),
+    ("/config?mdns_enabled", 1, "true or false"),
+    ("/config?mdns_enabled", "yes", "true or false: without quotes"),
+    ("/config?custom_node_id", 5, "text, at most 64 characters: JSON text in quotes"),
+    ("/config?custom_node_id", None, "text, at most 64 characters: JSON text in quotes"),
+    ("/config?syslog_proto", False, "text, one of '', udp, none: JSON text in quotes"),
+    ("/config?custom_nodeid", "A", "no such parameter"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "rule"), STRICT)
+async def test_types_are_meant(node: HttpNode, place: str, value: Any, rule: str) -> None:
+    """The contract's interface reads the same bodies loosely."""
+    path, _, field = place.partition("?")
+    key = field.partition(".")[0]
+    begin = {"/sources/0": {"name": "A"}, "/sinks/0": {"name": "A", "sdp": sdp_of()}}.get(path, {})
+    before = (await node.client.get(f"{URL}/config")).json()
+    method = "PATCH" if path == "/config" else "PUT"
+    answer = await node.client.request(method, URL + path, json=begin | {key: value})
+    problem = answer.json()
+    assert (answer.status_code, problem["field"]) == (400, field)
+    assert problem["rule"].startswith(rule)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (await node.client.get(f"{URL}/config")).json() == before
+    assert (await node.client.get(f"{URL}/status")).json()["sources"] == []
+    document = (await node.client.get(f"{URL}/openapi.json")).json()
+    (operation,) = (
+        each[method.lower()] for name, each in document["paths"].items()
+        if name.startswith(f"{URL}{path.removesuffix('0')}") and method.lower() in each
+    )  # fmt: skip
+    reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    body = document["components"]["schemas"][reference.rpartition("/")[2]]
+    assert body["additionalProperties"] is False
+
+
+async def test_what_is_shown_of_the_settings_may_be_sent_back(node: HttpNode) -> None:
+    shown = (await node.client.get(f"{URL}/config")).json()
+    answer = await node.client.patch(f"{URL}/config", json=shown)
+    assert (answer.status_code, answer.json()) == (200, shown)
 
 
 async def test_an_address_that_is_none_was_meant(node: HttpNode) -> None:

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 
 from aes67.cli import main as cli
 from aes67.cli.clock_text import clock_line
-from aes67.cli.node import setting
+from aes67.cli.node import typed, wish
 from aes67.cli.origins import sdp_channels
 from aes67.cli.output import facts, nanoseconds, table
 from aes67.cli.stream_words import channel_map
 from aes67.client import Client, Unreachable
+from aes67.config.model import Config
+from aes67.config.reading import Computed, full_report
 from aes67.errors import Refused
 
 NOBODY = "http://127.0.0.1:9"
@@ -241,12 +243,26 @@ def test_channels_of_an_sdp() -> None:
     assert sdp_channels("v=0\na=rtpmap:98 L24/48000\n") == 2
 
 
-def test_settings_are_json_where_they_can_be() -> None:
-    assert setting("sample_rate=96000") == ("sample_rate", 96000)
-    assert setting("rate_follows_app=true") == ("rate_follows_app", True)
-    assert setting("custom_node_id=Studio A=1") == ("custom_node_id", "Studio A=1")
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("sample_rate=96000", 96000), ("sample_rate=96k", "96k"), ("rate_follows_app=true", True),
+        ("rate_follows_app=0", False), ("rate_follows_app=1", True), ("rate_follows_app=2", 2),
+        ("custom_node_id=Studio A=1", "Studio A=1"), ("custom_node_id=12", "12"),
+        ("custom_node_id=true", "true"), ('custom_node_id="B 2"', "B 2"), ("custom_node_id=", ""),
+        ("ptp_domain_sec=7", 7), ("ptp_domain_sec=null", None), ("no_such=5", 5),
+    ],
+)  # fmt: skip
+def test_settings_have_the_type_of_the_setting(text: str, value: object) -> None:
+    config = full_report(Config(), Computed("", "", ""))
+    key, said = wish(text)
+    found = typed(said, config.get(key))
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_a_setting_without_a_key_is_none() -> None:
     with pytest.raises(Refused):
-        setting("=1")
+        wish("=1")
 
 
 def test_tables_are_aligned_and_plain_without_a_terminal() -> None:

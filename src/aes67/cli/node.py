@@ -142,9 +142,11 @@ def examine(arguments: argparse.Namespace, client: Client) -> int:
 
 def configure(arguments: argparse.Namespace, client: Client) -> int:
     """Show the settings, or change those named."""
-    if arguments.changes:
-        client.patch("/api/v1/config", dict(setting(text) for text in arguments.changes))
+    wishes = [wish(text) for text in arguments.changes]
     config = client.get("/api/v1/config")
+    if wishes:
+        changes = {key: typed(value, config.get(key)) for key, value in wishes}
+        config = client.patch("/api/v1/config", changes)
     if arguments.json:
         print_json(config)
     elif not arguments.changes:
@@ -152,12 +154,27 @@ def configure(arguments: argparse.Namespace, client: Client) -> int:
     return 0
 
 
-def setting(text: str) -> tuple[str, object]:
-    """Key and value of `KEY=VALUE`; a value is JSON where it can be read as such, else text."""
+def wish(text: str) -> tuple[str, str]:
+    """Key and value of `KEY=VALUE`.
+
+    Raises:
+        Refused: it is none.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise Refused("setting", text, "it looks like KEY=VALUE")
+    return key, value
+
+
+def typed(value: str, now: object) -> object:
+    """A value as typed at a shell, of the type that the setting has `now`.
+
+    What is no JSON stays text, for the daemon to say what it should have been.
+    """
+    if isinstance(now, bool) and value in ("0", "1"):
+        return value == "1"
     try:
-        return key, json.loads(value)
+        read = json.loads(value)
     except ValueError:
-        return key, value
+        return value
+    return value if isinstance(now, str) and not isinstance(read, str) else read

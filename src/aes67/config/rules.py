@@ -71,6 +71,8 @@ def _words(row: Mapping[str, Any]) -> str:
         return "one of " + ", ".join(repr(e) if e == "" else str(e) for e in row["enum"])
     if "minimum" in row and "maximum" in row:
         return f"{row['minimum']} to {row['maximum']}"
+    if "minimum" in row and "exclusiveMaximum" in row:
+        return f"{row['minimum']} to {row['exclusiveMaximum'] - 1}"
     if "maxLength" in row:
         return f"at most {row['maxLength']} {LENGTH_WORDS}"
     if "minItems" in row and "maxItems" in row:
