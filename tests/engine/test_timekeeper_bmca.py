@@ -11,7 +11,6 @@ import statistics
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +21,7 @@ from aes67.engine.reference_reader import Ptp4lPlace, ReferenceReader
 from aes67.engine.timekeeper import Timekeeper
 from aes67.net.reference_clock import Reading
 from aes67.ptp.reference import Reference
-from sim.gptp_peer import gptp4l
-from sim.netns import Namespace, discipline, namespaces, plug, ptp4l, veth_pair
+from sim.netns import discipline, namespaces, ptp4l, veth_pair
 from sim.timekeeping import (
     TAI_NS,
     Listener,
@@ -165,59 +163,6 @@ async def test_of_two_of_us_the_better_one_leads_and_the_other_takes_over() -> N
                 assert first.snapshot()["port_state"] == "master"
                 await until_near(listener, TAI_NS, 20_000)
                 assert listener.record.session_epoch == session
-
-
-@contextmanager
-def in_the_middle() -> Iterator[tuple[Namespace, Namespace, Namespace]]:
-    """Above us by `up0` and below us by `down0`, two networks."""
-    with namespaces(3) as (above, here, below):
-        plug(above, here, "up0")
-        plug(here, below, "down0", "10.68.0")
-        yield above, here, below
-
-
-@pytest.mark.root
-@pytest.mark.peer("ptp4l")
-@pytest.mark.parametrize("profile", ["aes67", "gptp"])
-async def test_two_interfaces_are_a_boundary_clock_between_a_ptp4l_above_and_one_below(
-    tmp_path: Path, profile: str
-) -> None:
-    """The one above speaks the profile, the one below end-to-end PTP over UDP."""
-    with in_the_middle() as (above, here, below):
-        spec = replace(
-            ORDINARY,
-            interface="up0",
-            announce_interval=None,
-            link_delay_limit_ns=1_000_000,
-            ports=(("up0", profile), ("down0", "aes67")),
-        )
-        async with keeping(here, spec) as (keeper, listener):
-            if profile == "gptp":
-                gptp4l(above, "up0", tmp_path, priority1=246)
-            else:
-                ptp4l(above, "up0", tmp_path, master=True, log_announce=-1)
-            _, log = ptp4l(below, "down0", tmp_path, master=False, priority1=255, log_delay=-3)
-
-            def states() -> list[str]:
-                return [each["port_state"] for each in keeper.snapshot()["ports"]]
-
-            await until(lambda: states() == ["slave", "master"], keeper.snapshot)
-            await until_state(listener, State.LOCKED)
-            gmid = keeper.snapshot()["gmid_hex"]
-            await until(lambda: gmid in selected(log)[-1:], log.read_text)
-            # the one above serves CLOCK_REALTIME, against which the one below measures; it takes
-            # an announced UTC offset off where the one above claims the PTP timescale
-            await until_near(listener, 0, 20_000)
-
-            def below_ns() -> float:
-                found = measured(log, "offset")
-                return min(abs(found), abs(found + TAI_NS))
-
-            await until(lambda: below_ns() < 50_000, log.read_text)
-            snapshot = keeper.snapshot()
-            assert snapshot["gmid"] != snapshot["port_identity"].split("/")[0]
-            assert [each["port_identity"][-2:] for each in snapshot["ports"]] == ["/1", "/2"]
-            assert [each["profile"] for each in snapshot["ports"]] == [profile, "aes67"]
 
 
 @pytest.mark.root
