@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import pwd
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +18,8 @@ from aes67.control.control import network
 from aes67.control.files import ConfigError, load_config, load_status
 from aes67.net.interfaces import list_interfaces
 from aes67.session.network import Network
-from sim.http_node import own_logging
+from sim.http_node import http_node, own_logging
+from sim.session_samples import source
 
 
 def test_the_loopback_is_found_as_the_kernel_has_it() -> None:
@@ -104,6 +108,41 @@ def test_a_status_file_that_cannot_be_kept_aside_is_said_to_be(tmp_path: Path) -
     path.write_bytes(b"{")
     aside = tmp_path / "status.json.bad"
     aside.mkdir()
-    (problem,) = load_status(Config(status_file=str(path))).problems
+    kept = load_status(Config(status_file=str(path)))
+    (problem,) = kept.problems
     assert problem.startswith("error parsing JSON")
     assert problem.endswith(f"there is no copy of it: {aside}: Is a directory")
+    assert "move it away, then start again" in kept.spared
+
+
+@pytest.mark.root
+def test_a_status_file_that_may_not_be_read_is_spared_and_the_cure_said() -> None:
+    nobody = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory(prefix="aes67-") as folder:
+        path = Path(folder) / "status.json"
+        path.write_text("the only list of my streams")
+        path.chmod(0o600)
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        os.seteuid(nobody.pw_uid)
+        try:
+            kept = load_status(Config(status_file=str(path)))
+        finally:
+            os.seteuid(0)
+    assert kept.problems == ["Permission denied; starting without streams"]
+    assert "could not be read (Permission denied)" in kept.spared
+    assert "chown nobody" in kept.spared
+
+
+async def test_a_status_file_that_could_not_be_read_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "status.json"
+    path.touch()
+    os.truncate(path, 17 << 20)
+    async with http_node(tmp_path) as node:
+        for _ in range(2):
+            warning = node.control.node.warnings["status_file"]
+            assert warning.startswith(f"status file {path} could not be written: it is there and ")
+            assert warning.endswith("mend it or move it away, then start again")
+            await node.control.node.put_source(source(0))
+        assert warning in (await node.client.get("/api/v1/status")).json()["engine"]["warnings"]
+    assert path.stat().st_size == 17 << 20
+    assert not (tmp_path / "status.json.bad").exists()

@@ -85,9 +85,9 @@ class Control:
             ),
         )
         self._config_path, self._http_port = config_path, http_port
-        store = FileStore(config_path)
+        self._store = FileStore(config_path)
         self.node = Node(
-            config, Network(), self.link, store, asyncio.Lock(), start_s=int(time.time())
+            config, Network(), self.link, self._store, asyncio.Lock(), start_s=int(time.time())
         )
         self._logged: set[str] = set()
         """Warnings in force that are in the log."""
@@ -240,6 +240,9 @@ class Control:
         problems = [*kept.problems, *await self.node.restore(kept.sources, kept.sinks)]
         for problem in problems:
             log.warning("status file %s: %s", self.node.config.status_file, problem)
+        if kept.spared:
+            self._store.spare(self.node.config.status_file, kept.spared)
+            await self.node.save_status()  # says that it is not, and why
         if kept.controls:
             self.node.controls = kept.controls
             self.link.restore_controls(kept.controls)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
+import pwd
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -71,18 +74,23 @@ def lock_directory(directory: Path) -> int:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a status file held; `problems` are sentences, `controls` volumes and switches."""
+    """What a status file held; `problems` are sentences, `controls` volumes and switches.
+
+    `spared` says why the file must not be written over, empty when it may be.
+    """
 
     sources: list[Source] = field(default_factory=list)
     sinks: list[Sink] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     controls: dict[str, Any] = field(default_factory=dict)
+    spared: str = ""
 
 
 def load_status(config: Config) -> Kept:
     """Read the status file. A missing one holds nothing; one that is no JSON is also a problem.
 
-    It is written again at the next change, so a copy is kept of one that was not read whole.
+    It is written again at the next change, so a copy is kept of one that was not read whole; one
+    that cannot be read, or copied, is spared: its streams must not be lost.
     """
     if not config.status_file:
         return Kept()
@@ -94,24 +102,42 @@ def load_status(config: Config) -> Kept:
         log.info("no status file %s yet: starting without streams", config.status_file)
         return Kept()
     except OSError as error:
-        return Kept(problems=[f"{error.strerror or error}; starting without streams"])
+        reason = error.strerror or str(error)
+        return Kept(
+            problems=[f"{reason}; starting without streams"],
+            spared=f"it is there and could not be read ({reason}); {_cure(error)}",
+        )
     except TreeError as error:
-        return Kept(problems=[f"{error}; starting without streams; {_set_aside(path)}"])
+        words, spared = _set_aside(path)
+        return Kept(problems=[f"{error}; starting without streams; {words}"], spared=spared)
+    spared = ""
     if problems:
-        problems.append(_set_aside(path))
+        words, spared = _set_aside(path)
+        problems.append(words)
     controls = tree.get("controls")
     found = _controls(controls) if isinstance(controls, Mapping) else {}
-    return Kept(sources, sinks, problems, found)
+    return Kept(sources, sinks, problems, found, spared)
 
 
-def _set_aside(path: Path) -> str:
-    """Copy a file before it is written again; what came of it, in words."""
+def _set_aside(path: Path) -> tuple[str, str]:
+    """Copy a file before it is written again: what came of it, and why the file is to be spared."""
     aside = path.with_name(f"{path.name}.bad")
     try:
         shutil.copyfile(path, aside)
     except OSError as error:
-        return f"there is no copy of it: {aside}: {error.strerror}"
-    return f"it is kept as it was in {aside}"
+        words = f"there is no copy of it: {aside}: {error.strerror}"
+        return words, f"it could not be read whole and {words}; move it away, then start again"
+    return f"it is kept as it was in {aside}", ""
+
+
+def _cure(error: OSError) -> str:
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        return "mend it or move it away, then start again"
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = str(os.geteuid())
+    return f"let the user {user} read and write it (chown {user}), then start again"
 
 
 def _controls(tree: Mapping[str, Any]) -> dict[str, Any]:

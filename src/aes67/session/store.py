@@ -109,6 +109,11 @@ class FileStore:
     def __init__(self, config_path: Path) -> None:
         self._config_path = config_path
         self._lock = asyncio.Lock()
+        self._spared: dict[Path, str] = {}
+
+    def spare(self, path: str, reason: str) -> None:
+        """Never write the status file at `path`: whatever it holds would be lost."""
+        self._spared[Path(path).resolve()] = reason
 
     async def save_config(self, text: str) -> None:
         """Replace the configuration file; raises OSError."""
@@ -116,6 +121,12 @@ class FileStore:
             await asyncio.to_thread(replace, self._config_path, text)
 
     async def save_status(self, path: str, text: str) -> None:
-        """Replace the status file; raises OSError."""
+        """Replace the status file; raises OSError, also for one that is spared."""
         async with self._lock:
-            await asyncio.to_thread(replace, Path(path), text)
+            await asyncio.to_thread(self._replace_status, Path(path), text)
+
+    def _replace_status(self, path: Path, text: str) -> None:
+        reason = self._spared.get(path.resolve())
+        if reason is not None:
+            raise OSError(errno.EACCES, reason, str(path))
+        replace(path, text)
