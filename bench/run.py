@@ -25,7 +25,7 @@ if __package__ in (None, ""):
 
 from bench import latency, machine, media, memory, pacing, scale, startup
 from bench import page as bench_page
-from bench.ptp import accidents, bmca, contest, following_us, gptp, page, report
+from bench.ptp import accidents, bmca, contest, following_us, gptp, page, report, second
 from bench.rounds import Effort
 
 
@@ -73,6 +73,9 @@ BENCHMARKS = {
         gptp.measure, Effort(1, 145), Effort(1, 90), "as ptp-contest, by IEEE 802.1AS", "quick"
     ),
     "ptp-cpu": Benchmark(following_us.cpu, Effort(1, 60), Effort(1, 22), "PTP's share of a core"),
+    "ptp-second-clock": Benchmark(
+        second.measure, Effort(3, 15), Effort(1, 5), "a second clock beside the first"
+    ),
     "ptp-bmca": Benchmark(bmca.measure, Effort(1, 0), Effort(1, 0), "same winner as ptp4l"),
     "ptp-read": Benchmark(page.measure, Effort(9, 0), Effort(3, 0), "clock page to RTP timestamp"),
 }  # fmt: skip
@@ -114,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    words = "\n".join(f"  {name:14} {row.meaning}" for name, row in BENCHMARKS.items())
+    words = "\n".join(f"  {name:16} {row.meaning}" for name, row in BENCHMARKS.items())
     parser = argparse.ArgumentParser(
         prog="bench", description=f"Benchmarks, one JSON line each:\n{words}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -35,6 +35,8 @@ GOALS: tuple[tuple[str, str, str, Callable[[Line], Any]], ...] = (
     ("torn reads", "0", "ptp-read", lambda x: x["torn"]),
     ("PTP's share of a core at 8 Sync/s, %", "<= 0.5", "ptp-cpu",
      lambda x: x["percent_of_a_core"]),
+    ("the same of a second clock, %", "<= 0.5", "ptp-second-clock",
+     lambda x: x["second_percent_of_a_core"]),
 )  # fmt: skip
 DUE = "(*) due: 0.5 s after the master qualifies or 2 s after its first Sync, whichever is later."
 PATHS = (
