@@ -18,7 +18,7 @@ from aes67.selftest.carry import Clients, carry, command
 from aes67.selftest.compare import Comparator, Verdict
 from aes67.selftest.master import Master
 from aes67.selftest.node import Node, Settings
-from aes67.selftest.plan import case, sink, source
+from aes67.selftest.plan import Case, case, sink, source
 from aes67.selftest.samples import FORMATS
 from aes67.selftest.signal import Signal, chunks
 from e2e.conftest import clear
@@ -35,9 +35,9 @@ FOREIGN_DELAY = 4000
 """83 ms for senders that do not pace their packets well."""
 
 
-def big_endian(data: bytes) -> bytes:
-    """S24_3LE bytes as S24BE, and back."""
-    return np.frombuffer(data, dtype=np.uint8).reshape(-1, 3)[:, ::-1].tobytes()
+def big_endian(data: bytes, octets: int = 3) -> bytes:
+    """S24_3LE bytes as S24BE, and back; or those of samples of other lengths."""
+    return np.frombuffer(data, dtype=np.uint8).reshape(-1, octets)[:, ::-1].tobytes()
 
 
 def signal_file(folder: Path, seconds: float) -> tuple[Path, Signal]:
@@ -48,9 +48,10 @@ def signal_file(folder: Path, seconds: float) -> tuple[Path, Signal]:
     return path, signal
 
 
-def judge(data: bytes, signal: Signal) -> Verdict:
-    comparator = Comparator(signal, S24, 24)
-    comparator.feed(data[: len(data) // 6 * 6])
+def judge(data: bytes, signal: Signal, wanted: Case = STEREO) -> Verdict:
+    comparator = Comparator(signal, wanted.form, wanted.wire_bits)
+    frame = 2 * wanted.form.sample_bytes
+    comparator.feed(data[: len(data) // frame * frame])
     return comparator.verdict()
 
 
@@ -135,7 +136,35 @@ def test_our_sdp_is_all_that_ffmpeg_needs_to_record_every_sample(
     assert verdict.ok, verdict
 
 
-def play_into(node: Node, receiver: Sequence[str], recorded: Path) -> Verdict:
+@pytest.mark.parametrize(
+    "wanted", [STEREO, case("S16_LE", 48000, 2, "L16", "1ms")], ids=lambda each: each.codec
+)
+def test_our_sdp_is_all_that_gstreamers_sdpdemux_needs_to_record_every_sample(
+    node: Node, tmp_path: Path, wanted: Case
+) -> None:
+    if subprocess.run(["gst-inspect-1.0", "--exists", "sdpdemux"]).returncode:
+        pytest.skip("GStreamer has no sdpdemux (gstreamer1.0-plugins-bad)")
+    node.client.put("/api/v1/sources/0", source(wanted, 0))
+    description = tmp_path / "source.sdp"
+    description.write_text(node.client.get("/api/source/sdp/0"), encoding="utf-8")
+    recorded = tmp_path / "recorded.raw"
+    pipeline = [
+        "gst-launch-1.0", "-q", "filesrc", f"location={description}", "!", "sdpdemux", "!",
+        f"rtp{wanted.codec}depay", "!",
+        "filesink", f"location={recorded}", "sync=false", "buffer-mode=unbuffered",
+    ]  # fmt: skip
+    clients = Clients(period_frames=480, buffer_frames=9600)
+    verdict = judged(lambda: play_into(node, pipeline, recorded, wanted, clients))
+    assert verdict.ok, verdict
+
+
+def play_into(
+    node: Node,
+    receiver: Sequence[str],
+    recorded: Path,
+    wanted: Case = STEREO,
+    clients: Clients = CLIENTS,
+) -> Verdict:
     """Play the signal with aplay while a foreign program records our stream into a file."""
     recorded.unlink(missing_ok=True)
     signal = Signal(frames=round(SECONDS * 48000), channels=2)
@@ -145,17 +174,18 @@ def play_into(node: Node, receiver: Sequence[str], recorded: Path) -> Verdict:
         while not (recorded.exists() and recorded.stat().st_size) and time.monotonic() < deadline:
             assert program.poll() is None, f"{receiver[0]} ended with {program.returncode}"
             time.sleep(0.05)
-        data = b"".join(chunks(signal, S24, 24000, 48000))
+        data = b"".join(chunks(signal, wanted.form, 24000, 48000))
         subprocess.run(
-            command("aplay", STEREO, CLIENTS), input=data, env=node.environment, check=True,
+            command("aplay", wanted, clients), input=data, env=node.environment, check=True,
             timeout=60, capture_output=True,
         )  # fmt: skip
         time.sleep(0.5)  # the receiver writes its last block
     finally:
         child.stop(program)
+    octets = wanted.form.sample_bytes
     heard = recorded.read_bytes()
-    heard = heard[: len(heard) // 6 * 6]
-    return judge(big_endian(heard), signal)
+    heard = heard[: len(heard) // (2 * octets) * 2 * octets]
+    return judge(big_endian(heard, octets), signal, wanted)
 
 
 def test_ffmpeg_sends_and_we_hear_it(node: Node, tmp_path: Path) -> None:
