@@ -15,6 +15,7 @@ from aes67.engine.plan import Plan as EnginePlan
 from aes67.errors import Refused
 from aes67.session.network import Network
 from aes67.session.plan import plan
+from session.test_session_two_clocks import TWO_LEGS
 from sim.session_samples import NETWORK, sink, source, state
 
 COMPUTED = NETWORK.computed(Config())
@@ -83,6 +84,18 @@ def test_the_second_clock_is_on_the_second_of_them() -> None:
     message = plan(state(config=merged(Config(), rows))).message
     assert [each["interface"] for each in message["clock"]["ports"]] == ["down0"]
     assert message["second_clock"]["interface"] == "eth1"
+
+
+def test_a_second_leg_is_of_the_second_clock_only_where_it_comes_in_by_its_interface() -> None:
+    twins = sink(sdp=TWO_LEGS)
+
+    def notes(**rows: str) -> str:
+        config = merged(Config(interface_name="eth0,eth1", ptp_clocks="media,stage"), rows)
+        return str(plan(state(config=config, sinks=[twins])).sink_notes[0])
+
+    assert "network of the clock stage" in notes()
+    assert "network of the clock stage" in notes(ptp_interfaces="down0,eth1")
+    assert "stage" not in notes(ptp_interfaces="eth0,down0")
 
 
 @pytest.mark.parametrize("text", ["a,b,c", "a b", "a/b", "x" * 16])

@@ -92,7 +92,7 @@ def sink_entry(
     if stream.timing == "async":
         notes.append("runs as latched: resampling between clocks is not available yet")
     second = second_clock(config)
-    if second and len(stream.legs) > 1:
+    if second and len(stream.legs) > 1 and config.interfaces[1:2] == config.timed_on[1:2]:
         notes.append(
             f"the second leg comes from the network of the clock {second}: its sender must run on "
             f"the time of {media_clock(config)}"
