@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
 from aes67.config import rules
+from aes67.config.strict import quoted
 from aes67.config.tree import TreeError
 from aes67.errors import Refused
 from aes67.session.view import NOT_IN_USE
@@ -87,8 +88,8 @@ def _expected(request: Request, error: Mapping[str, Any]) -> str:
     _, key, *entry = error["loc"]
     limits = rules.rule(model, key + "".join(f"[{number}]" for number in entry))
     words = ", ".join(filter(None, (KINDS[kind], limits)))
-    quoted = isinstance(error.get("input"), str)
-    return f"{words}: without quotes" if quoted and kind != "list_type" else words
+    in_quotes = kind in ("int_type", "bool_type") and quoted(error.get("input"))
+    return f"{words}: without quotes" if in_quotes else words
 
 
 def _body_model(request: Request) -> type[BaseModel] | None:

@@ -128,7 +128,7 @@ STRICT: list[tuple[str, Any, str]] = [
     ("/config?sample_rate", "48k", "a whole number, one of 44100, "),
     ("/config?ptp_priority1", "5", "a whole number, 0 to 255, or null: without quotes"),
     ("/config?mdns_enabled", 1, "true or false"),
-    ("/config?mdns_enabled", "yes", "true or false: without quotes"),
+    ("/config?mdns_enabled", "false", "true or false: without quotes"),
     ("/config?custom_node_id", 5, "text, at most 64 characters: JSON text in quotes"),
     ("/config?custom_node_id", None, "text, at most 64 characters: JSON text in quotes"),
     ("/config?syslog_proto", False, "text, one of '', udp, none: JSON text in quotes"),

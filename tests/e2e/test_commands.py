@@ -104,9 +104,14 @@ def test_a_sink_from_birth_to_removal(node: Node, tmp_path: Path) -> None:
     path = tmp_path / "mine.sdp"
     path.write_text(sdp, encoding="utf-8")
     said(node, "sink", "add", "--from", str(path), "--name", "From a file", "--map", "8-11")
-    said(node, "sink", "add", "--from", "-", "--name", "From a pipe", given=sdp)
+    again = aes67(node, "sink", "add", "--from", "-", "--name", "From a pipe", given=sdp)
+    assert (again.returncode, again.stdout) == (OK, "sink 2 is set\n")
+    assert again.stderr.startswith("! sink 2 (From a pipe): device channel 0, 1, 2, 3 belongs to ")
+    assert "sink 0 (Sink 0)" in again.stderr
+    assert "map it to other channels, or remove sink 0" in again.stderr
     url = f"{node.client.url}/api/source/sdp/0"
-    said(node, "sink", "add", "7", "--from", url, "--name", "From a URL", "--channels", "4")
+    more = ("--channels", "4", "--first", "12")
+    said(node, "sink", "add", "7", "--from", url, "--name", "From a URL", *more)
     rows = value(node, "sink", "list")
     assert [row["id"] for row in rows] == [0, 1, 2, 7]
     assert [len(row["map"]) for row in rows] == [4, 4, 4, 4]

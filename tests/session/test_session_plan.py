@@ -232,8 +232,15 @@ def test_the_lower_sink_owns_a_channel_and_the_other_is_told() -> None:
     rows = rows_of(made)[1]
     assert list(rows[2]["map"][:2]) == [1, 2]
     assert list(rows[4]["map"][:2]) == [0, -1]
-    assert made.sink_notes[4] == ("device channel 1 belongs to sink 2",)
+    assert made.sink_notes[4] == (
+        "device channel 1 belongs to sink 2 (Sink 2) and is not filled by this sink: "
+        "map it to other channels, or remove sink 2",
+    )
     assert made.sink_notes[2] == ()
+    twice = plan(state(sinks=[sink(0, map=(3, 3))]))
+    assert twice.sink_notes[0] == (
+        "device channel 3 is in the map twice: it carries what the map names first",
+    )
 
 
 def test_the_stream_decides_how_a_packet_is_cut_not_the_map() -> None:

@@ -205,8 +205,13 @@ def add_sink(arguments: argparse.Namespace, client: Client) -> int:
         "framing": arguments.framing,
         "map": _map(arguments, default=channels),
     }
+    before = {row["id"]: row.get("note") for row in client.get("/api/v1/sinks")}
     client.put(f"/api/v1/sinks/{number}", sink)
-    return _report(arguments, client, f"/api/v1/sinks/{number}", f"sink {number} is set")
+    done = _report(arguments, client, f"/api/v1/sinks/{number}", f"sink {number} is set")
+    for row in client.get("/api/v1/sinks"):
+        if row.get("note") and (row["id"] == number or row["note"] != before.get(row["id"])):
+            print(f"! sink {row['id']} ({row['name']}): {row['note']}", file=sys.stderr)
+    return done
 
 
 def browse(arguments: argparse.Namespace, client: Client) -> int:

@@ -69,5 +69,11 @@ def _expected(key: str, value: Any) -> str:
         return f"{words}: JSON text in quotes"
     if Config.model_fields[key].annotation == (int | None):
         words += ", or null"
-    quoted = isinstance(value, str) and not isinstance(value, Number)
-    return f"{words}: without quotes" if quoted else words
+    return f"{words}: without quotes" if quoted(value) else words
+
+
+def quoted(value: Any) -> bool:
+    """Whether a value is a number or a switch that was put in quotes."""
+    if not isinstance(value, str) or isinstance(value, Number):
+        return False
+    return value in ("true", "false") or value.lstrip("-").isdecimal()

@@ -90,7 +90,7 @@ class Control:
             config, Network(), self.link, self._store, asyncio.Lock(), start_s=int(time.time())
         )
         self._logged: set[str] = set()
-        """Warnings in force that are in the log."""
+        """Warnings and notes in force that are in the log."""
         self.node.subscribe(self._happened)
         self.discovery = Discovery(self.node)
         """Idle until it is started."""
@@ -223,9 +223,10 @@ class Control:
     # what happens here
 
     def _happened(self, event: Event) -> None:
-        for warning in set(self.node.warnings.values()) - self._logged:
+        words = {*self.node.warnings.values(), *self._notes()}
+        for warning in sorted(words - self._logged):
             log.warning("%s", warning)
-        self._logged = set(self.node.warnings.values())
+        self._logged = words
         self._pcm_names.update(self.node)
         if isinstance(event, ClockChanged):
             log.info("clock %s, grandmaster %s", event.status, event.gmid)
@@ -234,6 +235,14 @@ class Control:
             "log_severity", "syslog_proto", "syslog_server",
         }:
             self.node.warn("log", logs.set_up(self.node.config))
+
+    def _notes(self) -> list[str]:
+        """What the user should know of a stream: the contract's answers have no room for it."""
+        found = (("source", self.node.plan.source_notes), ("sink", self.node.plan.sink_notes))
+        return [
+            f"{kind} {number}: {note}"
+            for kind, notes in found for number, all_of_it in notes.items() for note in all_of_it
+        ]  # fmt: skip
 
     async def _load_status(self) -> None:
         kept = await asyncio.to_thread(files.load_status, self.node.config)

@@ -88,7 +88,7 @@ def sink_entry(
     elif not state.network.address(config):
         enabled = False
         notes.append("not received: the network interface has no IPv4 address")
-    channel_map = _owned(sink, audio.channels, owners if enabled else {}, notes)
+    channel_map = _owned(state, sink, audio.channels, owners if enabled else {}, notes)
     if stream.timing == "async":
         notes.append("runs as latched: resampling between clocks is not available yet")
     second = second_clock(config)
@@ -144,7 +144,9 @@ def _receivable(state: State, stream: SinkStream) -> tuple[Leg, ...]:
     return stream.legs[: len(found)]
 
 
-def _owned(sink: Sink, channels: int, owners: dict[int, int], notes: list[str]) -> tuple[int, ...]:
+def _owned(
+    state: State, sink: Sink, channels: int, owners: dict[int, int], notes: list[str]
+) -> tuple[int, ...]:
     """The sink's map, one entry per stream channel: -1 where there is none, or another owns it."""
     if len(sink.map) != channels:
         notes.append(f"the map has {len(sink.map)} channels, the stream {channels}")
@@ -158,6 +160,13 @@ def _owned(sink: Sink, channels: int, owners: dict[int, int], notes: list[str]) 
             owners[channel] = sink.id
             result.append(channel)
     for owner, taken in lost.items():
-        who = f"sink {owner}" if owner != sink.id else "this sink already"
-        notes.append(f"device channel {', '.join(map(str, taken))} belongs to {who}")
+        which = f"device channel {', '.join(map(str, taken))}"
+        if owner == sink.id:
+            notes.append(f"{which} is in the map twice: it carries what the map names first")
+        else:
+            whose = f"sink {owner} ({state.sinks[owner].name})"
+            notes.append(
+                f"{which} belongs to {whose} and is not filled by this sink: "
+                f"map it to other channels, or remove sink {owner}"
+            )
     return tuple(result) + (-1,) * (channels - len(result))
