@@ -23,7 +23,7 @@ from typing import Any
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import latency, machine, media, memory, pacing, scale, startup
+from bench import latency, machine, media, memory, pacing, recovery, scale, startup
 from bench import page as bench_page
 from bench.ptp import accidents, bmca, contest, following_us, gptp, page, report, second
 from bench.rounds import Effort
@@ -54,6 +54,9 @@ BENCHMARKS = {
     "latency": Benchmark(latency.measure, Effort(3, 10), Effort(1, 1), "writei to readi"),
     "startup": Benchmark(startup.measure, Effort(3, 0), Effort(1, 0), "daemon to first packet"),
     "memory": Benchmark(memory.measure, Effort(1, 5), Effort(1, 1), "resident memory"),
+    "recovery": Benchmark(
+        recovery.measure, Effort(5, 0), Effort(1, 0), "links, addresses, reboots: seconds away"
+    ),
     "scale": Benchmark(scale.measure, Effort(1, 60), Effort(1, 3), "64 + 64 streams, real clients"),
     "ptp-contest": Benchmark(
         contest.measure, Effort(3, 145), Effort(1, 90), "true error, beside a real ptp4l slave"
