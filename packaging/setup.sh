@@ -8,7 +8,8 @@ PACKAGES=(
     gcc make libc6-dev libasound2-dev python3 python3-venv python3-dev          # to build
     alsa-utils iproute2 util-linux ethtool linuxptp                             # to run the demo
     tshark gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-    gstreamer1.0-alsa ffmpeg sox libsox-fmt-alsa clang clang-format strace      # to test
+    gstreamer1.0-plugins-bad gstreamer1.0-alsa ffmpeg sox libsox-fmt-alsa       # to test
+    clang clang-format strace                                                   # to test
     avahi-daemon avahi-utils dbus systemd                                       # to test
 )
 STAMP=.venv/.setup-done
