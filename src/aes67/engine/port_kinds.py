@@ -63,7 +63,7 @@ class PortShell(Protocol):
         ...
 
     def collect(self) -> None:
-        """Pass on what waits; nothing does while packets are passed on as they come."""
+        """Pass on what waits, stamps and packets; nothing does while all goes on at once."""
         ...
 
     def handle_timer(self, now_ns: int) -> None:

@@ -174,14 +174,15 @@ class PtpNetwork:
                 self._loop.remove_reader(each.socket.fileno())
 
     def collect(self) -> None:
-        """Pass on what waits; nothing does while packets are passed on as they come."""
+        """Pass on what waits, stamps and packets; nothing does while all goes on at once."""
         if self._at_once:
             return
-        if self._waiting:
-            self._take_transmit_stamps()
+        # what waits came before this reading: if REALTIME was stepped, none of it can be converted
+        steady = self.sockets.clock.renew()
+        self._take_transmit_stamps(steady=steady)
         for each in (self.sockets.event, self.sockets.general):
             for _ in range(CROWD if each is not None else 0):
-                packet = each.receive() if each is not None else None
+                packet = each.receive(steady=steady) if each is not None else None
                 if packet is None:
                     break
                 event = each is self.sockets.event
@@ -202,7 +203,8 @@ class PtpNetwork:
 
     def next_deadline(self) -> int | None:
         """When the oldest stamp is given up or the card's clock to be read; None: neither."""
-        times = [waiting.until_ns for waiting in self._waiting.values()]
+        # the stamps of what is sent meanwhile wait for `collect`, as packets do
+        times = [waiting.until_ns for waiting in self._waiting.values() if self._at_once]
         if self._card is not None:
             times.append(self._card.next_ns)
         return min(times, default=None)
@@ -264,10 +266,10 @@ class PtpNetwork:
             return None
         return self._card.to_raw(stamp_ns, now_ns)
 
-    def _take_transmit_stamps(self, *, every: bool = False) -> None:
+    def _take_transmit_stamps(self, *, every: bool = False, steady: bool | None = None) -> None:
         """Read stamps until no message waits for one; with `every`, until there are no more."""
         while every or self._waiting:
-            departed = self.sockets.event.transmit_stamps(1)
+            departed = self.sockets.event.transmit_stamps(1, steady=steady)
             if not departed:
                 break
             self._departed(departed[0])
@@ -313,8 +315,9 @@ class PtpNetwork:
         if self.ladder.rung not in (Rung.HARDWARE, Rung.KERNEL):
             waiting.told = True
             self._tell(waiting, (sent.before_ns + sent.after_ns) // 2, sent.after_ns)
-        # on lo and veth the stamp is there already, elsewhere within some tens of microseconds
-        self._take_transmit_stamps()
+        if self._at_once:
+            # on lo and veth the stamp is there already, elsewhere within tens of microseconds
+            self._take_transmit_stamps()
 
 
 def clock_identity(hardware_address: bytes, number: int) -> bytes:

@@ -8,7 +8,6 @@ another kind. A clock of this machine in the place of ports is an `engine.refere
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from aes67.ptp.modes import Mapping
 from aes67.ptp.ordinary_clock import OrdinaryClock
 from aes67.ptp.snapshot import render
 
-SNAPSHOT_S = 1.0
+SNAPSHOT_NS = NS
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class Timekeeper:
         self._ports: PtpPorts | None = None
         self._reference: ReferenceReader | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._watcher: asyncio.Task[None] | None = None
+        self._watch_ns = 0
         self._seen: tuple[State, bytes | None] | None = None
         self._configuring = asyncio.Lock()
 
@@ -89,8 +88,6 @@ class Timekeeper:
             self._ports, self._reference = ports, reference
             self._spec = spec
             self._start(wanted, spec)
-            if self._watcher is None:
-                self._watcher = asyncio.get_running_loop().create_task(self._watch())
         log.info("%s %s, domain %d", self._name, wanted.words, spec.domain)
 
     def snapshot(self) -> dict[str, Any]:
@@ -111,11 +108,6 @@ class Timekeeper:
 
     async def close(self) -> None:
         """Stop; the page keeps its last mapping."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
-            self._watcher = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -134,6 +126,7 @@ class Timekeeper:
             for number, port in enumerate(wanted.ports)
             if ports is not None
         ]
+        self._watch_ns = self._watch_ns or raw_ns + SNAPSHOT_NS
         reader = self._reference
         media = self._clock.media if self._clock is not None else None
         self._clock = OrdinaryClock(
@@ -176,11 +169,12 @@ class Timekeeper:
         clock, ports = self._clock, self._ports
         if clock is None:
             return
+        now_ns = raw_now()
         if ports is not None:
-            clock.wake(raw_now())
+            clock.wake(now_ns)
             ports.send(clock)
             ports.collect()
-        now_ns = raw_now()
+            now_ns = raw_now()
         due = now_ns >= clock.next_deadline()
         if ports is not None:
             ports.handle_timer(now_ns)
@@ -194,6 +188,12 @@ class Timekeeper:
             ports.listen(at_once=not clock.patient)
         if due:
             self._tell(clock)
+        self._sleep(clock, ports)
+        if now_ns >= self._watch_ns:
+            self._watch_ns = max(self._watch_ns, now_ns - SNAPSHOT_NS) + SNAPSHOT_NS
+            self._watch()
+
+    def _sleep(self, clock: OrdinaryClock, ports: PtpPorts | None) -> None:
         deadline = clock.next_deadline()
         given_up = ports.next_deadline() if ports is not None else None
         if given_up is not None:
@@ -230,17 +230,15 @@ class Timekeeper:
 
     # -- once a second
 
-    async def _watch(self) -> None:
+    def _watch(self) -> None:
         """The snapshot, and sockets opened anew when an interface was replaced."""
-        while True:
-            await asyncio.sleep(SNAPSHOT_S)
-            if self._ports is not None:
-                nobody = self._ports.nobody
-                self._ports.check_interfaces()
-                self._somebody(nobody)
-            if self._reference is not None:
-                self._reference.ask()
-            self._on_snapshot(self.snapshot())
+        if self._ports is not None:
+            nobody = self._ports.nobody
+            self._ports.check_interfaces()
+            self._somebody(nobody)
+        if self._reference is not None:
+            self._reference.ask()
+        self._on_snapshot(self.snapshot())
 
     # -- what is shown
 

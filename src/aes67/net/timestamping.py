@@ -179,8 +179,13 @@ class StampedSocket:
         self._next_id = (self._next_id + 1) & 0xFFFFFFFF
         return sent
 
-    def transmit_stamps(self, at_most: int = BATCH) -> list[Departed]:
-        """Stamps of messages that have left; with a card's clock a message may have two."""
+    def transmit_stamps(
+        self, at_most: int = BATCH, *, steady: bool | None = None
+    ) -> list[Departed]:
+        """Stamps of messages that have left; with a card's clock a message may have two.
+
+        `steady` is what `CrossClock.renew` has just said; None: it is asked for each stamp.
+        """
         found: list[Departed] = []
         for _ in range(BATCH):
             if len(found) >= at_most:
@@ -196,14 +201,14 @@ class StampedSocket:
             if number is None:
                 continue
             if real_ns is not None:
-                steady = self._clock.renew()
-                found.append(Departed(number, self._clock.to_raw(real_ns) if steady else None))
+                known = self._clock.renew() if steady is None else steady
+                found.append(Departed(number, self._clock.to_raw(real_ns) if known else None))
             if hardware_ns is not None:
                 found.append(Departed(number, None, hardware_ns))
         return found
 
-    def receive(self) -> Received | None:
-        """The next packet waiting; None without one."""
+    def receive(self, *, steady: bool | None = None) -> Received | None:
+        """The next packet waiting; None without one. `steady`: see `transmit_stamps`."""
         try:
             data, ancillary, _, address = self.socket.recvmsg(
                 PACKET_BYTES, ANCILLARY_BYTES, socket.MSG_DONTWAIT
@@ -213,8 +218,8 @@ class StampedSocket:
         real_ns, hardware_ns = _stamps(ancillary)
         stamp_ns, dropped = None, False
         if real_ns is not None:
-            steady = self._clock.renew()
-            stamp_ns = self._clock.to_raw(real_ns) if steady else None
+            known = self._clock.renew() if steady is None else steady
+            stamp_ns = self._clock.to_raw(real_ns) if known else None
             dropped = stamp_ns is None
         return Received(data, _source(address), stamp_ns, raw_now(), dropped, hardware_ns)
 

@@ -48,7 +48,7 @@ class GptpSlave(Slave):
         """What the Follow_Up of each master in the table said last."""
         self._peer = peer
 
-    def due(self, now_ns: int) -> list[Message]:
+    def due(self, now_ns: int) -> list[Outgoing]:
         """No Delay_Req in this profile."""
         self.requests.stop()
         return []
@@ -90,6 +90,7 @@ class GptpPort(Port):
         self.peer = PeerDelay(config.identity, config.log_delay_request, limit_ns)
         self.responder = PeerResponder(config.identity)
         super().__init__(config, random, now_ns, clock, decision)
+        self.usual = None  # nearly each of its messages has a TLV, or counts only while asCapable
         self.gptp_slave = GptpSlave(config, self.table, random, self.peer)
         self.slave = self.gptp_slave
         self.requests = self.slave.requests

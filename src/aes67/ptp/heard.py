@@ -52,6 +52,16 @@ class Heard:
         if isinstance(message, Announce):
             master.announce = message
 
+    def again(self, key: tuple[int, int, bytes], source: str, now_ns: int) -> bool:
+        """Note a message, no Announce, of (majorSdoId, domain, clock); False: never heard."""
+        master = self.masters.get(key)
+        if master is None:
+            return False
+        master.source = source
+        master.last_ns = now_ns
+        master.messages += 1
+        return True
+
     def _make_room(self, now_ns: int) -> None:
         def worth(key: tuple[int, int, bytes]) -> tuple[bool, int, int]:
             master = self.masters[key]

@@ -18,6 +18,7 @@ from aes67.ptp.intake import Intake
 from aes67.ptp.master import Master
 from aes67.ptp.port_types import Event, Outgoing, PortConfig, Selected
 from aes67.ptp.slave import Slave
+from aes67.ptp.usual import Usual
 from aes67.wire import ptp_header as h
 from aes67.wire.ptp_header import PortIdentity
 from aes67.wire.ptp_messages import Announce, Answer, Message, Timed, pack, path_trace
@@ -66,9 +67,10 @@ class Port(Intake):
         self._review_ns = now_ns
         self._outgoing: list[Outgoing] = []
         self._events: list[Event] = []
-        self._ready: list[Message] = []
+        self._ready: list[Outgoing] = []
         self._listen_until_ns = now_ns + self._announce_timeout_ns()
         self.listening = config.role is not Role.MASTER_ONLY
+        self.usual: Usual | None = Usual(self)
         self.decision.ports.append(self)
         if decision is None:
             self.decision.run(now_ns)
@@ -77,6 +79,8 @@ class Port(Intake):
 
     def receive(self, data: bytes, source: str, now_ns: int, stamp_ns: int | None) -> None:
         """Take one UDP or Ethernet payload; `stamp_ns` is its receive stamp (None: none came)."""
+        if self.usual is not None and self.usual.take(data, source, now_ns, stamp_ns):
+            return
         message = self.admit(data, source, now_ns)
         if message is None:
             return
@@ -104,8 +108,7 @@ class Port(Intake):
             self.decision.run(now_ns)
         for message in self.master.due(now_ns, self._clock):
             self._send(message)
-        for message in self.slave.due(now_ns):
-            self._send(message)
+        self._outgoing += self.slave.due(now_ns)
 
     def next_deadline(self) -> int:
         """When `handle_timer` wants to be called at the latest."""
@@ -135,12 +138,11 @@ class Port(Intake):
     def make_ready(self, until_ns: int) -> None:
         """Have a Delay_Req that falls due until then wait for `send_ready`, while `patient`."""
         if not self._ready:
-            self._ready = list(self.slave.due(until_ns))
+            self._ready = self.slave.due(until_ns)
 
     def send_ready(self) -> None:
         """Put what waits into `outgoing`."""
-        for message in self._ready:
-            self._send(message)
+        self._outgoing += self._ready
         self._ready = []
 
     # -- the clock behind

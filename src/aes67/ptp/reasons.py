@@ -52,6 +52,9 @@ def missing(
 
 def silence(port: Port, followed: ForeignMaster, now_ns: int) -> str:
     """Why the master we follow counts as silent; empty when it is heard as it should be."""
+    limit = max(SILENT_AT_LEAST_NS, SILENT_INTERVALS * followed.sync_interval_ns)
+    if port.selected is followed and now_ns - followed.measured_ns <= limit:
+        return ""
     name = dashed(followed.identity.clock)
     if port.selected is None:
         if port.objection:
@@ -60,9 +63,7 @@ def silence(port: Port, followed: ForeignMaster, now_ns: int) -> str:
         return f"no Announce from {name} for {gone:.1f} s"
     if port.selected is not followed:
         return f"taking over from {name} to {dashed(port.selected.identity.clock)}"
-    limit = max(SILENT_AT_LEAST_NS, SILENT_INTERVALS * followed.sync_interval_ns)
-    estimator = followed.estimator
-    if estimator.syncs and now_ns - followed.measured_ns > limit:
+    if followed.estimator.syncs:
         gone = (now_ns - followed.measured_ns) / NS
         if followed.unfollowed >= UNFOLLOWED:
             return f"no Follow_Up from {name} for {gone:.1f} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aes67.clock.lock import Sight, State
+from aes67.clock.lock import UNLOCK_ABOVE_NS, Sight, State
 from aes67.clock.media_clock import STEP_NS
 from aes67.clock.timebase import NS, UNKNOWN_NS
 from aes67.ptp.modes import USABLE
@@ -29,14 +29,15 @@ def sight(clock: OrdinaryClock, now_ns: int) -> Sight:
         sigma = 0 if locked and waited < GIVE_WAY_NS else UNKNOWN_NS
         return Sight(now_ns, sigma, missing=why_not or "measuring a better master")
     estimator = followed.estimator
+    sigma = estimator.three_sigma_ns(now_ns)
     error = clock.media.error_ns(now_ns, estimator.line) if locked else 0
     return Sight(
         now_ns=now_ns,
-        three_sigma_ns=estimator.three_sigma_ns(now_ns),
+        three_sigma_ns=sigma,
         first_data_ns=estimator.first_raw_ns,
         missing=why_not,
         silent=silence(port, followed, now_ns),
         rate_ppm=estimator.rate_ppm,
         jump_ns=error if abs(error) >= STEP_NS else 0,
-        doubt=doubt(port, followed),
+        doubt=doubt(port, followed) if sigma > UNLOCK_ABOVE_NS else "",
     )

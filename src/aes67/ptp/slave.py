@@ -12,10 +12,10 @@ from aes67.clock.measurement import DELAY, Measurement
 from aes67.clock.timebase import NS
 from aes67.ptp.delay import DelayRequests, Made
 from aes67.ptp.foreign import ForeignMaster, ForeignTable
-from aes67.ptp.port_types import Measured, PortConfig
+from aes67.ptp.port_types import Measured, Outgoing, PortConfig
 from aes67.wire import ptp_header as h
 from aes67.wire.ptp_header import Header
-from aes67.wire.ptp_messages import Answer, Message, Timed
+from aes67.wire.ptp_messages import Answer, Timed, pack
 
 ACTIVE_INTERVALS = 4
 """A master without Sync for this many intervals (and 4 s) is asked no more Delay_Req."""
@@ -37,35 +37,54 @@ class Slave:
         self._config = config
         self._table = table
         self._measured: list[Measured] = []
+        header = Header(
+            message_type=h.DELAY_REQ,
+            source=config.identity,
+            sequence_id=0,
+            domain=config.domain,
+            major_sdo=config.major_sdo,
+        )
+        # 11.3.2: an originTimestamp of 0 is allowed, and says nothing wrong
+        self._request = pack(Timed(header, 0))
 
     def sync(
         self, master: ForeignMaster, message: Timed, now_ns: int, stamp_ns: int | None
     ) -> None:
         """A Sync of `master`, received at `stamp_ns` (None: no stamp came)."""
         header = message.header
-        master.syncs.take(header.sequence_id, now_ns)
         master.sync_log = header.log_interval
+        origin = (message.time_ns, header.correction, header.two_step)
+        self.synced(master, header.sequence_id, origin, now_ns, stamp_ns)
+
+    def synced(
+        self,
+        master: ForeignMaster,
+        sequence: int,
+        origin: tuple[int, int, bool],
+        now_ns: int,
+        stamp_ns: int | None,
+    ) -> None:
+        """A Sync of `master`; `origin` is its time, its correction, and whether it is two-step."""
+        master.syncs.take(sequence, now_ns)
         if stamp_ns is None:
             master.unstamped += 1
             return
+        time_ns, correction, two_step = origin
         self._add(
-            master,
-            master.synced(
-                header.sequence_id,
-                stamp_ns,
-                message.time_ns,
-                header.correction,
-                two_step=header.two_step,
-            ),
+            master, master.synced(sequence, stamp_ns, time_ns, correction, two_step=two_step)
         )
 
     def follow_up(self, master: ForeignMaster, message: Timed, now_ns: int) -> None:
         """A Follow_Up of `master`."""
         header = message.header
-        master.follow_ups.take(header.sequence_id, now_ns)
-        self._add(
-            master, master.followed_up(header.sequence_id, message.time_ns, header.correction)
-        )
+        self.completed(master, header.sequence_id, message.time_ns, header.correction, now_ns)
+
+    def completed(
+        self, master: ForeignMaster, sequence: int, time_ns: int, correction: int, now_ns: int
+    ) -> None:
+        """A Follow_Up of `master`."""
+        master.follow_ups.take(sequence, now_ns)
+        self._add(master, master.followed_up(sequence, time_ns, correction))
 
     def delay_response(self, answer: Answer, now_ns: int) -> None:
         """A Delay_Resp; only one of ours counts."""
@@ -73,19 +92,28 @@ class Slave:
         master = self._table.find(header.source)
         if master is None or answer.requester != self._config.identity:
             return
-        master.delay_responses += 1
         receipt = (answer.time_ns, header.correction)
+        self.answered(master, header.sequence_id, receipt, header.log_interval, now_ns)
+
+    def answered(
+        self,
+        master: ForeignMaster,
+        sequence: int,
+        receipt: tuple[int, int],
+        log_interval: int,
+        now_ns: int,
+    ) -> None:
+        """A Delay_Resp of `master` to us."""
+        master.delay_responses += 1
         self._add_all(
-            self.requests.answer(
-                header.source, header.sequence_id, receipt, header.log_interval, now_ns
-            )
+            self.requests.answer(master.identity, sequence, receipt, log_interval, now_ns)
         )
 
     def sent(self, sequence: int, stamp_ns: int | None) -> None:
         """The transmit stamp of our Delay_Req (None: none came)."""
         self._add_all(self.requests.stamped(sequence, stamp_ns))
 
-    def due(self, now_ns: int) -> list[Message]:
+    def due(self, now_ns: int) -> list[Outgoing]:
         """The Delay_Req whose time has come."""
         if self.requests.next_ns is None or now_ns < self.requests.next_ns:
             return []
@@ -97,15 +125,7 @@ class Slave:
             self.requests.stop()
             return []
         sequence = self.requests.ask(now_ns)
-        header = Header(
-            message_type=h.DELAY_REQ,
-            source=self._config.identity,
-            sequence_id=sequence,
-            domain=self._config.domain,
-            major_sdo=self._config.major_sdo,
-        )
-        # 11.3.2: an originTimestamp of 0 is allowed, and says nothing wrong
-        return [Timed(header, 0)]
+        return [Outgoing(h.with_sequence(self._request, sequence), True, (h.DELAY_REQ, sequence))]
 
     def events(self) -> list[Measured]:
         """What was measured since the last call."""

@@ -49,6 +49,8 @@ TIME_TRACEABLE = 0x0010
 FREQUENCY_TRACEABLE = 0x0020
 
 HEADER_BYTES = 34
+_SEQUENCE = 30
+"""Offset of the sequenceId (table 35)."""
 _HEADER = struct.Struct(">BBHBBHqI8sHHBb")
 _CONTROL = {SYNC: 0, DELAY_REQ: 1, FOLLOW_UP: 2, DELAY_RESP: 3, MANAGEMENT: 4}
 NO_INTERVAL = 0x7F
@@ -118,6 +120,11 @@ def pack_header(header: Header, body_bytes: int) -> bytes:
         _CONTROL.get(header.message_type, 5),
         header.log_interval,
     )
+
+
+def with_sequence(message: bytes, sequence_id: int) -> bytes:
+    """The same packed message with another sequenceId."""
+    return message[:_SEQUENCE] + sequence_id.to_bytes(2) + message[_SEQUENCE + 2 :]
 
 
 def parse_header(data: bytes) -> tuple[Header, bytes]:
