@@ -10,6 +10,8 @@ import statistics
 
 import numpy as np
 
+from reference.lateness import late_ones
+
 PRIOR_SIGMA = 2_000.0
 PRIOR_WEIGHT = 2.0
 
@@ -35,20 +37,28 @@ class Twin:
             self.begin(raw, master, direction)
         self.history[direction].append((raw, master))
         rate = self.x[1]
-        self.sigma[-1] = self.noise(-1, rate, PRIOR_SIGMA)
-        self.sigma[1] = self.noise(1, rate, self.sigma[-1])
+        self.sigma[-1] = self.noise(self.history[-1], rate, PRIOR_SIGMA)
+        self.sigma[1] = self.noise(self.history[1], rate, self.sigma[-1])
         self.apply(direction, raw, master)
         if len(self.history[-1]) + len(self.history[1]) <= 48:
+            late = dict(zip((-1, 1), late_ones(self.history[-1], self.history[1]), strict=True))
+            used = {
+                d: [each for i, each in enumerate(self.history[d]) if i not in late[d]]
+                for d in (-1, 1)
+            }
+            rate = self.x[1]
+            self.sigma[-1] = self.noise(used[-1], rate, PRIOR_SIGMA)
+            self.sigma[1] = self.noise(used[1], rate, self.sigma[-1])
             merged = sorted(
-                [(r, d, m) for d in (-1, 1) for r, m in self.history[d]],
+                [(r, d, m) for d in (-1, 1) for r, m in used[d]],
                 key=lambda each: (each[0], each[1]),
             )
             self.begin(merged[0][0], merged[0][2], merged[0][1])
             for r, d, m in merged:
                 self.apply(d, r, m)
 
-    def noise(self, direction: int, rate: float, prior: float) -> float:
-        recent = self.history[direction][-64:]
+    def noise(self, points: list[tuple[int, int]], rate: float, prior: float) -> float:
+        recent = points[-64:]
         if len(recent) < 2:
             return prior
         steps = [

@@ -120,7 +120,7 @@ class Estimator:
         assert direction in (SYNC, DELAY)
         start = fs.SYNC_RING if direction == SYNC else fs.DELAY_RING
         ring = self._ints[bank.MIDDLE][start : start + RING_INTS]
-        return float(ring_sigma(ring, self._float(fs.FREQUENCY), 0.0))
+        return float(ring_sigma(ring, self._float(fs.FREQUENCY), 0.0, 0))
 
     @property
     def inflated(self) -> int:

@@ -9,7 +9,8 @@ precision never sees an epoch, and the result is the same bits on every run.
 
 The noise of the measurements is not known at first either. So the first REPLAY of them are run
 through anew whenever one arrives, each time with what is known of the noise by then: a filter that
-started too sure of itself would carry its first errors for minutes.
+started too sure of itself would carry its first errors for minutes. What turns out to have been
+late by then (`lateness`) is left out of the replay.
 
 Robustness: a residual beyond HUBER sigma has its variance inflated until it weighs like one at the
 edge; only several huge ones that agree are a step (`steps`).
@@ -50,6 +51,7 @@ from aes67.clock.filter_state import (
     FloatArray,
     IntArray,
 )
+from aes67.clock.lateness import late_ones
 from aes67.clock.noise import PRIOR_SIGMA_NS, WINDOW, ring_put, ring_sigma
 from aes67.clock.steps import stepped
 from aes67.jit import kernel
@@ -94,8 +96,7 @@ def update(
     else:
         ints[DELAYS] += 1
         ring_put(ints[DELAY_RING:INTS], raw_ns, master_ns - raw_ns)
-    floats[SIGMA_SYNC] = ring_sigma(ints[SYNC_RING:DELAY_RING], floats[FREQUENCY], PRIOR_SIGMA_NS)
-    floats[SIGMA_DELAY] = ring_sigma(ints[DELAY_RING:INTS], floats[FREQUENCY], floats[SIGMA_SYNC])
+    _measure_noise(ints, floats, 0, 0)
     ints[LAST_RAW] = max(ints[LAST_RAW], raw_ns)
     result = _apply(ints, floats, direction, raw_ns, master_ns, fraction, True)
     if ints[SYNCS] + ints[DELAYS] > REPLAY or result == STEPPED:
@@ -106,25 +107,42 @@ def update(
 
 
 @kernel
+def _measure_noise(ints: IntArray, floats: FloatArray, late_syncs: int, late_delays: int) -> None:
+    """The noise of both directions, from what is remembered less what was late (bits)."""
+    rate = floats[FREQUENCY]
+    sync = ring_sigma(ints[SYNC_RING:DELAY_RING], rate, PRIOR_SIGMA_NS, late_syncs)
+    floats[SIGMA_SYNC] = sync
+    floats[SIGMA_DELAY] = ring_sigma(ints[DELAY_RING:INTS], rate, sync, late_delays)
+
+
+@kernel
 def _replay(ints: IntArray, floats: FloatArray) -> None:
     """Run all measurements so far, in the order of their instants, through a fresh filter."""
     syncs = ints[SYNC_RING]
     delays = ints[DELAY_RING]
+    late_syncs, late_delays = late_ones(ints[SYNC_RING:DELAY_RING], ints[DELAY_RING:INTS])
+    _measure_noise(ints, floats, late_syncs, late_delays)
     s = 0
     d = 0
+    begun = False
     while s < syncs or d < delays:
         sync_raw = ints[SYNC_RING + 2 + s]
         delay_raw = ints[DELAY_RING + 2 + d]
         if d >= delays or (s < syncs and sync_raw <= delay_raw):
             direction, raw_ns = ints[NO_PATH] - 1, sync_raw
             master_ns = raw_ns + ints[SYNC_RING + 2 + WINDOW + s]
+            late = (late_syncs >> s) & 1
             s += 1
         else:
             direction, raw_ns = 1, delay_raw
             master_ns = raw_ns + ints[DELAY_RING + 2 + WINDOW + d]
+            late = (late_delays >> d) & 1
             d += 1
-        if s + d == 1:
+        if late:
+            continue
+        if not begun:
             _begin(ints, floats, direction, raw_ns, master_ns)
+            begun = True
         _apply(ints, floats, direction, raw_ns, master_ns, 0.0, False)
 
 

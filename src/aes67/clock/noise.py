@@ -19,6 +19,8 @@ RING_INTS = 2 + 2 * WINDOW
 PRIOR_SIGMA_NS = 2_000.0
 """Noise assumed before there are differences: typical of kernel software timestamps."""
 PRIOR_WEIGHT = 2.0
+NORMAL_MEDIAN = 1.4826
+"""Standard deviation of normal noise over the median of its absolute values."""
 FLOOR_SIGMA_NS = 20.0
 """Resolution and cross-reading of clocks; also keeps the filter from trusting anything wholly."""
 
@@ -37,22 +39,36 @@ def ring_put(ring: IntArray, raw_ns: int, difference_ns: int) -> None:
 
 
 @kernel
-def ring_sigma(ring: IntArray, rate_ppb: float, prior_ns: float) -> float:
-    """Standard deviation in ns of the measurements in `ring`, blended with a prior while few."""
+def ring_sigma(ring: IntArray, rate_ppb: float, prior_ns: float, late: int) -> float:
+    """Standard deviation in ns of the measurements in `ring`, blended with a prior while few.
+
+    What has its slot's bit in `late` is left out.
+    """
     count = ring[0]
     if count < 2:
         return prior_ns
     steps = np.empty(WINDOW, np.float64)
     pairs = 0
     first = (ring[1] - count) % WINDOW
-    for i in range(1, count):
-        old = (first + i - 1) % WINDOW
+    old = -1
+    for i in range(count):
         new = (first + i) % WINDOW
+        if (late >> new) & 1:
+            continue
+        if old < 0:
+            old = new
+            continue
         elapsed = ring[2 + new] - ring[2 + old]
         step = ring[2 + WINDOW + new] - ring[2 + WINDOW + old]
         steps[pairs] = abs(float(step) - rate_ppb * 1e-9 * float(elapsed))
         pairs += 1
-    sigma = 1.4826 * _median(steps, pairs) / np.sqrt(2.0)
+        old = new
+    if pairs == 0:
+        return prior_ns
+    put_in_order(steps, pairs)
+    middle = pairs // 2
+    typical = steps[middle] if pairs % 2 else (steps[middle - 1] + steps[middle]) / 2.0
+    sigma = NORMAL_MEDIAN * typical / np.sqrt(2.0)
     blended = (sigma * pairs + prior_ns * PRIOR_WEIGHT) / (pairs + PRIOR_WEIGHT)
     if pairs >= WINDOW // 4:
         blended = sigma
@@ -60,8 +76,8 @@ def ring_sigma(ring: IntArray, rate_ppb: float, prior_ns: float) -> float:
 
 
 @kernel
-def _median(values: npt.NDArray[np.float64], count: int) -> float:
-    """Median of the first `count` elements, which are sorted in place (insertion sort)."""
+def put_in_order(values: npt.NDArray[np.float64], count: int) -> None:
+    """Sort the first `count` elements in place (insertion sort: they are few)."""
     for i in range(1, count):
         value = values[i]
         j = i - 1
@@ -69,7 +85,3 @@ def _median(values: npt.NDArray[np.float64], count: int) -> float:
             values[j + 1] = values[j]
             j -= 1
         values[j + 1] = value
-    middle = count // 2
-    if count % 2:
-        return float(values[middle])
-    return float((values[middle - 1] + values[middle]) / 2.0)
