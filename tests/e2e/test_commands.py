@@ -218,7 +218,9 @@ def test_the_doctor_finds_the_streams(node: Node) -> None:
     node.client.delete("/api/v1/sources/0")
     sdp = "v=0\no=- 1 1 IN IP4 10.0.0.9\ns=gone\nt=0 0\nc=IN IP4 239.9.9.9/15\n"
     sdp += "m=audio 5004 RTP/AVP 98\na=rtpmap:98 L24/48000/2\na=ptime:1\n"
-    said(node, "sink", "add", "5", "--from", "-", "--map", "8,9", given=sdp)
+    added = aes67(node, "sink", "add", "5", "--from", "-", "--map", "8,9", given=sdp)
+    assert added.returncode == OK
+    assert "runs as latched" in added.stderr  # it has no ts-refclk
     done = aes67(node, "doctor")
     assert done.returncode == FAILED
     assert "no packets come" in done.stdout
