@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from sim.netns import discipline
 from standstill import Reruns, Standstill
 
 settings.register_profile("house", deadline=None)  # the first example may compile a kernel
@@ -30,3 +32,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for program in peer.args:
                 if shutil.which(program) is None:
                     item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))
+
+
+@pytest.fixture
+def system_clock_untouched() -> Iterator[None]:
+    """For whatever runs real PTP: the kernel's clock is disciplined by nobody, before and after."""
+    before = discipline()
+    yield
+    assert discipline() == before

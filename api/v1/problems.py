@@ -11,15 +11,15 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
 from aes67.config import rules
-from aes67.config.strict import quoted
+from aes67.config.strict import NUMBER, SWITCH, TEXT, quoted
 from aes67.config.tree import TreeError
 from aes67.errors import Refused
 from aes67.session.view import NOT_IN_USE
 
 KINDS = {
-    "int_type": "a whole number",
-    "bool_type": "true or false",
-    "string_type": "text, in quotes",
+    "int_type": NUMBER,
+    "bool_type": SWITCH,
+    "string_type": f"{TEXT}, in quotes",
     "list_type": "a list in brackets",
     "missing": "is needed",
     "extra_forbidden": "no such key",

@@ -7,7 +7,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,16 +34,11 @@ from bench.ptp.truth import (
 
 from aes67.clock.lock import State
 from aes67.net.timestamping import CrossClock
-from sim.netns import discipline
 
 SHIM = ("ptp/virtual_clock", "-shared", "-fPIC", "-ldl", "-lm")
 
 
-@pytest.fixture(autouse=True)
-def _system_clock_untouched() -> Iterator[None]:
-    before = discipline()
-    yield
-    assert discipline() == before
+pytestmark = pytest.mark.usefixtures("system_clock_untouched")
 
 
 def test_a_law_is_offset_drift_sine_and_step() -> None:

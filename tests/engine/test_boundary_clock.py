@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from aes67.clock.lock import State
 from sim.gptp_peer import gptp4l
-from sim.netns import Namespace, discipline, namespaces, plug, ptp4l
+from sim.netns import ptp4l, two_networks
 from sim.timekeeping import (
     PATIENCE_S,
     TAI_NS,
@@ -29,21 +27,7 @@ from sim.timekeeping import (
     until_state,
 )
 
-
-@pytest.fixture(autouse=True)
-def _system_clock_untouched() -> Iterator[None]:
-    before = discipline()
-    yield
-    assert discipline() == before
-
-
-@contextmanager
-def in_the_middle() -> Iterator[tuple[Namespace, Namespace, Namespace]]:
-    """Above us by `up0` and below us by `down0`, two networks."""
-    with namespaces(3) as (above, here, below):
-        plug(above, here, "up0")
-        plug(here, below, "down0", "10.68.0")
-        yield above, here, below
+pytestmark = pytest.mark.usefixtures("system_clock_untouched")
 
 
 def told(log: Path, profile: str) -> dict[str, str]:
@@ -76,7 +60,7 @@ async def until_told(log: Path, profile: str, wanted: dict[str, str]) -> None:
 async def test_two_interfaces_are_a_boundary_clock_between_a_ptp4l_above_and_one_below(
     tmp_path: Path, up: str, down: str
 ) -> None:
-    with in_the_middle() as (above, here, below):
+    with two_networks("up0", "down0") as (above, here, below):
         spec = ptp(
             mode="ptp",
             priority1=250,

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pytest
 from aes67.ptp.ladder import MISSES
 from sim import netns
 from sim.gptp_peer import gptp4l
-from sim.netns import Namespace, discipline, veth_pair
+from sim.netns import Namespace, veth_pair
 from sim.timekeeping import NS, PATIENCE_S, Reports, measured
 from sim.waiting import wait_until
 
@@ -45,14 +45,7 @@ asyncio.run(report_law(spec, int(base), float(ppm), int(epoch)))
 """
 
 
-pytestmark = pytest.mark.timeout(400)
-
-
-@pytest.fixture(autouse=True)
-def _system_clock_untouched() -> Iterator[None]:
-    before = discipline()
-    yield
-    assert discipline() == before
+pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("system_clock_untouched")]
 
 
 @pytest.fixture(scope="module")

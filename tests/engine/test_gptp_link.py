@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,10 @@ import pytest
 from aes67.clock.lock import State
 from sim import waiting
 from sim.gptp_peer import gptp4l
-from sim.netns import discipline, veth_pair
+from sim.netns import veth_pair
 from sim.timekeeping import PATIENCE_S, gptp, keeping, measured, until, until_near, until_shown
 
-
-@pytest.fixture(autouse=True)
-def _system_clock_untouched() -> Iterator[None]:
-    before = discipline()
-    yield
-    assert discipline() == before
+pytestmark = pytest.mark.usefixtures("system_clock_untouched")
 
 
 @pytest.mark.root

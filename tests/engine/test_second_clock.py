@@ -10,8 +10,8 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from aes67.engine.timekeeper import Timekeeper
 from aes67.errors import Refused
 from aes67.shm.layout import CLOCK, CLOCK_MAGIC, PAGE_BYTES
 from aes67.shm.region import attach, create
-from sim.netns import Namespace, discipline, namespaces, plug, ptp4l
+from sim.netns import namespaces, plug, ptp4l, two_networks
 from sim.plans import FREE_CLOCK, plan_message
 from sim.timekeeping import reading_of, until
 
@@ -41,11 +41,7 @@ GENERATION = 7
 SECOND = FREE_CLOCK | {"mode": "ptp-slave", "interface": "net1", "name": "stage"}
 
 
-@pytest.fixture(autouse=True)
-def _system_clock_untouched() -> Iterator[None]:
-    before = discipline()
-    yield
-    assert discipline() == before
+pytestmark = pytest.mark.usefixtures("system_clock_untouched")
 
 
 def spec(interface: str) -> ClockSpec:
@@ -94,15 +90,6 @@ async def two_clocks() -> AsyncIterator[Pair]:
         await second.close()
         await media.close()
         region.close()
-
-
-@contextmanager
-def two_networks() -> Iterator[tuple[Namespace, Namespace, Namespace]]:
-    """A master behind `net0`, we, and a master behind `net1`."""
-    with namespaces(3) as (first, here, second):
-        plug(first, here, "net0")
-        plug(here, second, "net1", "10.68.0")
-        yield first, here, second
 
 
 @pytest.fixture(scope="module")

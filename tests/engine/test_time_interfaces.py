@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,17 +11,13 @@ from aes67.clock.lock import State
 from aes67.engine.plan import ClockSpec
 from aes67.engine.timekeeper import Timekeeper
 from aes67.errors import Refused
-from sim.netns import Namespace, discipline, namespaces, plug, ptp4l
+from sim.netns import Namespace, namespaces, plug, ptp4l, two_networks
 from sim.timekeeping import Listener, keeping, ptp, until, until_near, until_shown
 
 NOBODY = "00-00-00-00-00-00-00-00"
 
 
-@pytest.fixture(autouse=True)
-def _system_clock_untouched() -> Iterator[None]:
-    before = discipline()
-    yield
-    assert discipline() == before
+pytestmark = pytest.mark.usefixtures("system_clock_untouched")
 
 
 def on(*interfaces: str) -> ClockSpec:
@@ -48,9 +43,7 @@ def joined(where: Namespace) -> set[str]:
 @pytest.mark.root
 @pytest.mark.peer("ptp4l")
 async def test_the_clock_moves_to_another_interface_and_goes_on(tmp_path: Path) -> None:
-    with namespaces(3) as (first, here, second):
-        plug(first, here, "net0")
-        plug(here, second, "net1", "10.68.0")
+    with two_networks() as (first, here, second):
         ptp4l(first, "net0", tmp_path, master=True, log_announce=-1)
         ptp4l(second, "net1", tmp_path, master=True, log_announce=-1)
         async with keeping(here, on("net0")) as (keeper, listener):

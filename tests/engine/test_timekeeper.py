@@ -10,7 +10,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from aes67.errors import Refused
 from aes67.net.timestamping import OPT_CMSG, OPT_TSONLY, RX_SOFTWARE, SOFTWARE
 from e2e.machine import Watch
 from sim import waiting
-from sim.netns import discipline, ip, namespaces, plug, ptp4l, veth_pair
+from sim.netns import ip, namespaces, plug, ptp4l, veth_pair
 from sim.timekeeping import (
     NS,
     PATIENCE_S,
@@ -39,12 +38,7 @@ from sim.timekeeping import (
     until_state,
 )
 
-
-@pytest.fixture(autouse=True)
-def _system_clock_untouched() -> Iterator[None]:
-    before = discipline()
-    yield
-    assert discipline() == before
+pytestmark = pytest.mark.usefixtures("system_clock_untouched")
 
 
 @pytest.mark.root

@@ -10,7 +10,6 @@ import asyncio
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from aes67.engine.reference_reader import Ptp4lPlace, ReferenceReader
 from aes67.engine.timekeeper import Timekeeper
 from aes67.net.reference_clock import Reading
 from aes67.ptp.reference import Reference
-from sim.netns import discipline, namespaces, ptp4l, veth_pair
+from sim.netns import namespaces, ptp4l, veth_pair
 from sim.timekeeping import (
     TAI_NS,
     Listener,
@@ -39,11 +38,7 @@ VIRTUAL_CLOCK = Path(__file__).parent.parent.parent / "bench" / "ptp" / "virtual
 ORDINARY = ptp(mode="ptp", priority1=250, announce_interval=-1)
 
 
-@pytest.fixture(autouse=True)
-def _system_clock_untouched() -> Iterator[None]:
-    before = discipline()
-    yield
-    assert discipline() == before
+pytestmark = pytest.mark.usefixtures("system_clock_untouched")
 
 
 class Nowhere:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sim.bmca_contests import CONTESTS, Contest
 from sim.bmca_judge import judge, ours, right
-from sim.netns import discipline
 
-
-@pytest.fixture(autouse=True)
-def _system_clock_untouched() -> Iterator[None]:
-    before = discipline()
-    yield
-    assert discipline() == before
+pytestmark = pytest.mark.usefixtures("system_clock_untouched")
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["forwards", "backwards"])

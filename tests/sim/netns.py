@@ -100,6 +100,17 @@ def plug(a: Namespace, b: Namespace, name: str, network: str = "10.67.0") -> Non
         ip("-n", each.name, "link", "set", name, "up")
 
 
+@contextlib.contextmanager
+def two_networks(
+    first: str = "net0", second: str = "net1"
+) -> Iterator[tuple[Namespace, Namespace, Namespace]]:
+    """The one in the middle is on two networks, by interfaces of these names."""
+    with namespaces(3) as (before, here, behind):
+        plug(before, here, first)
+        plug(here, behind, second, "10.68.0")
+        yield before, here, behind
+
+
 PTP4L = """[global]
 network_transport UDPv4
 domainNumber {domain}

@@ -54,13 +54,9 @@ def test_late_packets_cost_the_start_little_and_3_sigma_stays_honest(
             world, law=law, down=noise, up=noise, log_sync=log_sync, log_delay=log_sync,
             log_announce=0,
         ).start()  # fmt: skip
-        clock = world.slave()
-        while world.first("locked") == float("inf") and world.now < 20 * NS:
-            world.run(world.now / NS + 0.1, sample_after_s=1000)
-        locks.append(world.first("locked"))
-        for _ in range(looks):
-            world.run(world.now / NS + 1.0, sample_after_s=1000)
-            honest += abs(world.error()) <= clock.mapping.uncertainty_ns
+        world.slave()
+        locks.append(world.until_locked(20))
+        honest += world.honest(looks)
         unlocked += sum(state == "unlocked" for at, state in world.states if at > 0)
     assert np.median(locks) <= median_s, locks
     assert max(locks) <= latest_s, locks

@@ -246,6 +246,21 @@ class World:
                 action()
         self.now = until
 
+    def until_locked(self, limit_s: float) -> float:
+        """Let the world go on until the clock is locked, at most so long; `first("locked")`."""
+        while self.first("locked") == float("inf") and self.now < limit_s * NS:
+            self.run(self.now / NS + 0.1, sample_after_s=1000)
+        return self.first("locked")
+
+    def honest(self, looks: int) -> int:
+        """At how many of so many looks, a second apart, 3 sigma covers the true error."""
+        assert self.clock is not None
+        found = 0
+        for _ in range(looks):
+            self.run(self.now / NS + 1.0, sample_after_s=1000)
+            found += abs(self.error()) <= self.clock.mapping.uncertainty_ns
+        return found
+
     def error(self) -> int:
         """Media time minus the first master's time, now."""
         assert self.clock is not None

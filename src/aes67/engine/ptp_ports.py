@@ -72,7 +72,7 @@ class PtpPorts:
         """Of the first port that could be opened."""
         self.shells: list[PortShell | None] = [None] * len(self.wanted)
         refusal, *_ = [self._try_open(number) for number in range(len(self.wanted))]
-        may_come = _missing(self.wanted[0][0]) and (wait or any(self.shells))
+        may_come = _index(self.wanted[0][0]) is None and (wait or any(self.shells))
         if refusal is not None and not may_come:
             self.close()
             raise refusal
@@ -145,9 +145,8 @@ class PtpPorts:
         """Close ports whose interface has gone, open those whose interface is there (again)."""
         for number, (interface, _) in enumerate(self.wanted):
             shell = self.shells[number]
-            try:
-                index = interface_index(interface)
-            except Refused:
+            index = _index(interface)
+            if index is None:
                 if shell is not None:
                     log.warning("interface %s is gone", interface)
                     shell.close()
@@ -205,7 +204,7 @@ class PtpPorts:
             shell = self._open(number)
         except Refused as refusal:
             self.troubles[number] = str(refusal)
-            if _missing(self.wanted[number][0]):
+            if _index(self.wanted[number][0]) is None:
                 self.troubles[number] = f"there is no interface {self.wanted[number][0]}"
             return refusal
         if self.nobody:
@@ -224,9 +223,9 @@ class PtpPorts:
         return opener(interface, self._dscp, self._stamping, self._after, self._card)
 
 
-def _missing(interface: str) -> bool:
+def _index(interface: str) -> int | None:
+    """Of an interface; None: there is none of this name."""
     try:
-        interface_index(interface)
+        return interface_index(interface)
     except Refused:
-        return True
-    return False
+        return None
