@@ -59,6 +59,16 @@ async def test_it_locks_to_a_ptp4l_beside_it_on_lo(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
+async def test_two_on_one_interface_hear_each_other() -> None:
+    with veth_pair() as (home, _, interface):
+        async with (
+            keeping(home, ptp(interface=interface, mode="gm")) as (master, _),
+            keeping(home, ptp(interface=interface)) as (slave, _),
+        ):
+            await until_shown(slave, state="locked", gmid=master.snapshot()["gmid"])
+
+
+@pytest.mark.root
 @pytest.mark.peer("ptp4l")
 async def test_over_a_cable_it_locks_in_time_and_holds_over_when_the_master_dies(
     tmp_path: Path,

@@ -78,6 +78,10 @@ class PortShell(Protocol):
         """Nobody waits any more for the stamps of what was sent."""
         ...
 
+    def look_around(self) -> None:
+        """See once a second who else listens on this host."""
+        ...
+
     def rejoin(self) -> None:
         """Join the groups again: the link was away, and a switch may have forgotten them."""
         ...

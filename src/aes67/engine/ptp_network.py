@@ -66,6 +66,10 @@ class Sockets(Protocol):
         """OSError as the network says."""
         ...
 
+    def look_around(self) -> None:
+        """See who listens on this host."""
+        ...
+
     def rejoin(self) -> None:
         """Join the group again."""
         ...
@@ -212,6 +216,10 @@ class PtpNetwork:
     def forget(self) -> None:
         """Nobody waits any more for the stamps of what was sent."""
         self._waiting.clear()
+
+    def look_around(self) -> None:
+        """See who listens on this host."""
+        self.sockets.look_around()
 
     def rejoin(self) -> None:
         """Join the groups again."""

@@ -142,7 +142,10 @@ class PtpPorts:
                     shell.send(messages)
 
     def check_interfaces(self) -> None:
-        """Close ports whose interface has gone, open those whose interface is there (again)."""
+        """Close ports whose interface has gone, open those whose interface is there (again).
+
+        The others look who listens beside them.
+        """
         for number, (interface, _) in enumerate(self.wanted):
             shell = self.shells[number]
             index = _index(interface)
@@ -156,6 +159,7 @@ class PtpPorts:
                     self.troubles[number] = f"there is no interface {interface}"
                 continue
             if shell is not None and shell.index == index:
+                shell.look_around()
                 continue
             if shell is not None:
                 shell.close()

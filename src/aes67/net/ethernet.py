@@ -64,6 +64,9 @@ class EthernetSockets:
         """Send a frame, stamped whether `event` or not; OSError as the network says."""
         return self.event.send(data, (self.interface, ETHERTYPE, 0, 0, self._group))
 
+    def look_around(self) -> None:
+        """Whoever listens on this host hears a frame without a copy of it."""
+
     def rejoin(self) -> None:
         """Ask the interface for the group again."""
         for option in (PACKET_DROP_MEMBERSHIP, PACKET_ADD_MEMBERSHIP):

@@ -1,6 +1,7 @@
 """A socket's own multicast packets come back to it: a filter in the kernel spares their reading.
 
-They cannot be turned off at the sender, since another PTP stack on this host is to hear them.
+They cannot be turned off at the sender (`net.loop_back`) while another PTP stack on this host is to
+hear them.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import socket
 import struct
 
 from aes67.errors import Refused
+from aes67.net.loop_back import loop_if_heard
 from aes67.net.timestamping import (
     STAMPING,
     CrossClock,
@@ -57,6 +58,11 @@ class PtpSockets:
         except BaseException:
             self.event.close()
             raise
+        self.look_around()
+
+    def look_around(self) -> None:
+        """Let the event messages be heard on this host if there is anybody to hear them."""
+        loop_if_heard(self.event.socket, self.index)
 
     def send(self, data: bytes, *, event: bool) -> Sent:
         """Send on port 319 (`event`) or 320; OSError as the network says."""
