@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from aes67.services import tcp
 from aes67.services.tcp import PortBusy as PortBusy
+from aes67_api.connection import Connection
 
 log = logging.getLogger("aes67.http")
 
@@ -87,6 +88,7 @@ class Listener:
                 access_log=False,
                 server_header=False,
                 lifespan="off",
+                http=Connection,
                 ws="websockets-sansio",
                 ws_max_size=WEBSOCKET_BYTES,
                 ws_per_message_deflate=False,

@@ -49,7 +49,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "client": ({"errors"}, set()),
     "selftest": ({"errors", "session", "alsa", "client"}, {"numpy", "cffi"}),
     "alsa": ({"errors"}, set()),
-    "cli": ({"errors", "session", "alsa", "client"}, set()),
+    "cli": ({"errors", "wire", "session", "alsa", "client"}, set()),
     "aes67_api": (
         {"errors", "config", "session", "services", "control", "shm", "streamer", "wire"},
         {"fastapi", "starlette", "uvicorn", "pydantic", "prometheus_client"},

@@ -90,9 +90,15 @@ class Client:
             ) from None
         finally:
             connection.close()
+        kind = answer.getheader("Content-Type") or ""
+        if answer.status == 404 and path.startswith("/api/v1/") and "problem" not in kind:
+            raise Unreachable(
+                f"what answers at {self.url} is not this daemon. The one it stands in for? "
+                "(systemctl disable --now aes67-daemon) Else --url or AES67_URL names another one"
+            )
         if answer.status >= 400:
             raise ApiError(answer.status, _words(text))
-        if "json" in (answer.getheader("Content-Type") or "") and text:
+        if "json" in kind and text:
             return json.loads(text)
         return text
 

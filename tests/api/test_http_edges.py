@@ -10,8 +10,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
+from websockets.asyncio.client import connect
 
+from aes67_api import connection
 from aes67_api.guard import MAX_BODY_BYTES, own_names
+from aes67_api.listener import Listener
 from aes67_api.pages import file_in, web_directory
 from sim.http_node import SOURCE, HttpNode, http_node, served
 
@@ -102,6 +106,38 @@ async def test_idle_connections_delay_nobody(node: HttpNode) -> None:
         for _, writer in idle:
             writer.close()
         assert answer.status_code == 200
+
+
+async def test_who_asks_nothing_whole_is_let_go(
+    node: HttpNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand of them would be all the connections there may be; who is answered, or watches,
+    stays."""
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.3)
+    answering = asyncio.Event()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/slow":
+            await answering.wait()
+            scope = dict(scope, path="/api/version")
+        await node.app(scope, receive, send)
+
+    listener = Listener(application, "127.0.0.1")
+    await listener.open(0)
+    base = f"127.0.0.1:{listener.port}"
+    async with httpx.AsyncClient() as client, connect(f"ws://{base}/api/v1/events") as watching:
+        slow = asyncio.create_task(client.get(f"http://{base}/slow", timeout=60))
+        for sent in (b"", b"GET /api/ver", b"GET /api/version HTTP/1.1\r\nHost: x\r\nContent-"
+                     b"Length: 9\r\n\r\n", b"GET /api/version HTTP/1.1\r\nHost: x\r\n\r\nGET"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write(sent)
+            async with asyncio.timeout(60):
+                await reader.read()  # to its end
+            writer.close()
+        answering.set()
+        assert (await slow).status_code == 200
+        await (await watching.ping())
+    await listener.close()
 
 
 async def test_answers_do_not_wait_for_acknowledgements(node: HttpNode) -> None:

@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from hypothesis import given
@@ -68,6 +70,30 @@ def test_without_a_daemon_every_command_says_how_to_get_one(
     assert said.err.startswith(f"aes67: no daemon at {NOBODY}")
     assert "aes67-daemon" in said.err
     assert said.err.count("\n") == 1
+
+
+def test_another_daemon_at_our_address_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """The one this one stands in for has the same port, and answers what it does not know so."""
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            assert cli.main(["--url", url, "status"]) == cli.NO_DAEMON
+        finally:
+            server.shutdown()
+            thread.join()
+    assert "disable --now aes67-daemon" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,13 @@ import pytest
 
 from aes67.cli import main as cli
 from aes67.cli import service_system
-from aes67.cli.service_system import System, chosen_config, chosen_user, writable_paths
+from aes67.cli.service_system import (
+    System,
+    chosen_config,
+    chosen_user,
+    relative_paths,
+    writable_paths,
+)
 from aes67.cli.service_unit import NAMES_PATH, OWN_LINE, Unit, names_service, quoted, unquoted
 
 ROOT = Path(__file__).parents[2]
@@ -169,6 +175,19 @@ def test_the_files_of_the_daemon_it_stands_in_for_stay_as_they_are(tmp_path: Pat
     assert unit["Conflicts"] == theirs.name
     assert "-c /etc/daemon.conf " in unit["ExecStart"]
     assert (root / "etc/daemon.conf").read_text() == text
+
+
+def test_files_named_from_where_the_daemon_was_started_are_told(tmp_path: Path) -> None:
+    config = tmp_path / "etc/daemon.conf"
+    config.parent.mkdir()
+    values = {"status_file": "./status.json", "ptp_status_script": "/etc/x.sh", "http_base_dir": ""}
+    config.write_text(json.dumps(values))
+    (told,) = relative_paths(System(tmp_path), Path("/etc/daemon.conf"))
+    assert "'./status.json'" in told
+    assert "/var/lib/aes67" in told
+    for text in ("[]", "no JSON"):
+        config.write_text(text)
+        assert relative_paths(System(tmp_path), Path("/etc/daemon.conf")) == []
 
 
 @pytest.mark.root

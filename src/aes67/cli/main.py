@@ -93,7 +93,7 @@ def common_options(defaults: bool) -> argparse.ArgumentParser:
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line as argparse knows it."""
     # here and not above, so that a Ctrl-C meanwhile is one of main's
-    from aes67.cli import alsa, node, ptp, service, streams
+    from aes67.cli import alsa, lint, node, ptp, service, streams
 
     parser = _Parser(
         prog="aes67",
@@ -109,6 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
     node.add_commands(commands, options)
     ptp.add_commands(commands, options)
     streams.add_commands(commands, options)
+    lint.add_commands(commands, options)
     alsa.add_commands(commands, options)
     service.add_commands(commands, options)
     for name, (_, words) in RUNNERS.items():

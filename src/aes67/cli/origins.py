@@ -10,32 +10,33 @@ from aes67.client import Client
 from aes67.errors import Refused
 
 
-def origin(text: str, client: Client) -> tuple[str, str]:
-    """(URL, SDP text) of `--from`; one of them is empty."""
+def origin(text: str, client: Client, option: str = "from") -> tuple[str, str]:
+    """(URL, SDP text) of `--from`; one of them is empty. Refused names the `option`."""
     if text.startswith("source:"):
         number = text.removeprefix("source:")
         if not number.isdecimal():
-            raise Refused("from", text, "source:N names one of our own sources, 0 to 63")
+            raise Refused(option, text, "source:N names one of our own sources, 0 to 63")
         return "", str(client.get(f"/api/source/sdp/{number}"))
     if text.startswith("remote:"):
-        return "", remote_sdp(text.removeprefix("remote:"), client)
+        return "", remote_sdp(text.removeprefix("remote:"), client, option)
     if text.startswith(("http://", "rtsp://")):
         return text, ""
     path = Path(text)
     if text == "-":
         sdp = sys.stdin.read()
     elif path.is_dir():
-        raise Refused("from", text, "it is a folder; an SDP file is wanted")
+        raise Refused(option, text, "it is a folder; an SDP file is wanted")
     elif not path.exists():
-        raise Refused("from", text, "no such file, and neither source:N, remote:ID, http:// nor rtsp://")
+        rule = "no such file, and neither source:N, remote:ID, http:// nor rtsp://"
+        raise Refused(option, text, rule)
     else:
         sdp = path.read_text(encoding="utf-8", errors="replace")
     if not sdp.strip():
-        raise Refused("from", text, "nothing is in it; an SDP is wanted")
+        raise Refused(option, text, "nothing is in it; an SDP is wanted")
     return "", sdp
 
 
-def remote_sdp(wanted: str, client: Client) -> str:
+def remote_sdp(wanted: str, client: Client, option: str = "from") -> str:
     """The SDP of the remote source with that id or (if only one has it) name.
 
     A source announced by SAP and by mDNS is one source: the newest description is taken.
@@ -44,7 +45,7 @@ def remote_sdp(wanted: str, client: Client) -> str:
     found = [row["sdp"] for row in rows if wanted in (row["id"], row["name"])]
     if len({session_of(sdp)[0] for sdp in found}) != 1:
         rule = "no remote source has this id or name" if not found else "several have this name"
-        raise Refused("from", f"remote:{wanted}", f"{rule}; aes67 browse lists them")
+        raise Refused(option, f"remote:{wanted}", f"{rule}; aes67 browse lists them")
     return str(max(found, key=lambda sdp: session_of(sdp)[1]))
 
 

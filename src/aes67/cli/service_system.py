@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aes67.cli.service_unit import GROUP, NAME, USER
 from aes67.errors import Aes67Error
@@ -20,6 +21,8 @@ CONTRACT_CONFIG = Path("/etc/daemon.conf")
 CONFIG = Path("/etc/aes67/daemon.conf")
 STATUS = Path("/var/lib/aes67/status.json")
 CACHE = Path("var/cache/aes67")
+PATHS = ("status_file", "ptp_status_script", "http_base_dir")
+"""Settings that name files."""
 
 
 ROOT_OPTION = {"systemctl": "--root", "useradd": "--prefix", "userdel": "--prefix",
@@ -92,11 +95,28 @@ def writable_paths(system: System, config: Path) -> list[Path]:
 
 
 def _status_file(system: System, config: Path) -> Path | None:
-    try:
-        text = json.loads(system.at(config).read_text(encoding="utf-8")).get("status_file")
-    except (OSError, ValueError, AttributeError):
-        return None
+    text = _settings(system, config).get("status_file")
     return Path(text) if isinstance(text, str) and text.startswith("/") else None
+
+
+def _settings(system: System, config: Path) -> dict[str, Any]:
+    """What a configuration says; nothing where there is none to read."""
+    try:
+        found = json.loads(system.at(config).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def relative_paths(system: System, config: Path) -> list[str]:
+    """A sentence for each file that is named from where somebody used to start the daemon."""
+    found = [(key, _settings(system, config).get(key)) for key in PATHS]
+    return [
+        f"{key} {text!r} is looked for in {STATUS.parent}, where the service runs: "
+        f"write its whole path into {config}"
+        for key, text in found
+        if isinstance(text, str) and text and not text.startswith("/")
+    ]
 
 
 def make_config(
@@ -112,6 +132,7 @@ def make_config(
         said.append(f"wrote {path}: interface {values['interface_name']}")
     elif interface:
         said.append(f"{path} exists, so --interface was not used: aes67 config interface_name=...")
+    said += relative_paths(system, config)
     uid, gid = _ids(system, user)
     owned = [path, *(system.at(each) for each in [_status_file(system, config)] if each)]
     if path.parent.name == "aes67":

@@ -156,8 +156,8 @@ def parser() -> argparse.ArgumentParser:
     )
     case_options(options)
     options.add_argument("--duration", type=float, default=10.0, help="seconds (default 10)")
-    options.add_argument("--period", type=int, default=0, help="ALSA period in frames (10 ms)")
-    options.add_argument("--buffer", type=int, default=0, help="ALSA buffer in frames (40 ms)")
+    options.add_argument("--period", type=int, help="ALSA period in frames (10 ms)")
+    options.add_argument("--buffer", type=int, help="ALSA buffer in frames (4 periods)")
     options.add_argument("--mmap", action="store_true", help="aplay and arecord use mmap access")
     options.add_argument("--device", default="aes67", help="ALSA device (default aes67)")
     return options
@@ -239,10 +239,10 @@ def check(arguments: argparse.Namespace) -> tuple[Case, Clients]:
     """What the options ask for; Refused when it cannot be."""
     wanted = wanted_case(arguments)
     check_duration(arguments.duration)
-    period = arguments.period or wanted.rate // 100
+    period = wanted.rate // 100 if arguments.period is None else arguments.period
     if period < 1:
         raise Refused("period", period, "at least 1 frame")
-    buffer = arguments.buffer or 4 * period
+    buffer = 4 * period if arguments.buffer is None else arguments.buffer
     if not 2 * period <= buffer <= 4 * wanted.rate:
         rule = f"at least two periods ({2 * period} frames), at most 4 s ({4 * wanted.rate})"
         raise Refused("buffer", buffer, rule)

@@ -254,13 +254,16 @@ def check(arguments: argparse.Namespace) -> tuple[Case, Geometry]:
     wanted = wanted_case(arguments)
     if not 0.5 <= arguments.duration <= 600:
         raise Refused("duration", arguments.duration, "0.5 to 600 seconds")
-    if not 2 <= 2 * arguments.period <= arguments.frames <= wanted.rate:
-        raise Refused("frames", arguments.frames, "at least two periods, at most a second")
+    period = arguments.period
+    if period < 1:
+        raise Refused("period", period, "at least 1 frame")
+    if not 2 * period <= arguments.frames <= wanted.rate:
+        rule = f"at least two periods ({2 * period} frames), at most a second ({wanted.rate})"
+        raise Refused("frames", arguments.frames, rule)
     form = wanted.form
     geometry = Geometry(
-        form.name, wanted.rate, wanted.channels, arguments.period, arguments.frames,
-        form.sample_bytes,
-    )  # fmt: skip
+        form.name, wanted.rate, wanted.channels, period, arguments.frames, form.sample_bytes
+    )
     return wanted, geometry
 
 
