@@ -61,6 +61,9 @@ def test_governors(tmp_path: Path, names: tuple[str, ...], state: str) -> None:
         ("sink", {"counters": {"packets": 5, "lost": 0}}, "good"),
         ("sink", {"counters": {"packets": 5, "late": 2}}, "warning"),
         ("sink", {"counters": {"packets": 0}}, "bad"),
+        ("sink", {"counters": {"packets": 5, "late": 2},
+                  "flags": {"receiving_rtp_packet": False}}, "bad"),
+        ("sink", {"counters": {"packets": 5}, "flags": {"receiving_rtp_packet": True}}, "good"),
         ("sink", {"counters": {"packets": 5}, "note": "other grandmaster"}, "warning"),
     ],
 )

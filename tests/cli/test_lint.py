@@ -6,12 +6,13 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
 
 from aes67.cli import main as cli
 from aes67.cli.lint import PROFILES
+from aes67.cli.origins import MOST_OCTETS, origin
 from aes67.client import Client
 from aes67.wire.sdp_lint_stream import Profile
 
@@ -53,6 +54,14 @@ def test_what_others_announce_can_be_judged(
     row = {"id": "sap:1", "name": "Far", "sdp": "v=0\r\n\0"}
     monkeypatch.setattr(Client, "get", lambda client, path: {"remote_sources": [row]})
     assert "error" in said(capsys, 1, "remote:Far")
+
+
+def test_of_a_file_without_end_no_more_is_read_than_counts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Somebody names a recording of an hour, or a device."""
+    assert "longer than 65536 octets" in said(capsys, 1, "/dev/zero")
+    assert len(origin("/dev/zero", cast(Client, None))[1]) == MOST_OCTETS
 
 
 def test_an_address_is_not_fetched(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from aes67.control.flag_windows import FlagWindows
 from aes67.control.flags import flags, leg_missing, minimum_time_ms
 from aes67.shm.layout import SINK_COUNTERS
 
@@ -52,6 +53,18 @@ def test_another_stream_or_a_restarted_engine_starts_from_nothing() -> None:
     assert flags(ZERO | {"wrong_ssrc": 1}, before, NOW)["rtp_ssrc_error"] is True
     restarted = ZERO | {"wrong_ssrc": 100}
     assert flags(ZERO | {"wrong_ssrc": 1}, restarted, NOW)["rtp_ssrc_error"] is True
+
+
+def test_who_looks_seldom_is_not_told_of_long_ago() -> None:
+    """A stream that ended between two looks an hour apart is not being received."""
+    time_s = 100.0
+    windows = FlagWindows(lambda: time_s)
+    then, since = ZERO | {"packets": 5}, ZERO | {"packets": 900}
+    assert windows.recent(1, {1: then}) == then
+    time_s += 3600
+    assert windows.recent(1, {1: since}) == since
+    time_s += 2
+    assert windows.recent(1, {1: ZERO | {"packets": 950}}) == since, "who looks often sees growth"
 
 
 def test_the_least_time_is_in_milliseconds() -> None:

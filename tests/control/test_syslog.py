@@ -166,3 +166,16 @@ def test_the_journal_gets_severities_and_no_time(
 def test_a_socket_that_cannot_be_had_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         Syslog(tmp_path / "none")
+
+
+def test_a_network_that_has_gone_is_one_line_of_zeroconf(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert logs.set_up(Config(syslog_proto="none", log_severity=2)) == ""
+    try:
+        raise OSError(101, "Network is unreachable")
+    except OSError as error:
+        logging.getLogger("zeroconf").warning("Error with socket: %s", error, exc_info=True)
+    said = capsys.readouterr().out
+    assert "zeroconf: Error with socket: [Errno 101] Network is unreachable" in said
+    assert "Traceback" not in said

@@ -22,6 +22,7 @@ from aes67.cli.output import (
     columns_shown,
     paint,
     print_json,
+    visible,
     wrapped,
 )
 from aes67.client import ApiError, Client, Unreachable
@@ -53,7 +54,7 @@ def doctor(arguments: argparse.Namespace, client: Client) -> int:
     else:
         for each in found:
             mark = paint(each.state.ljust(8), COLOURS[each.state])
-            print(f"{mark}{wrapped(f'{each.subject}: {each.words}', 8, columns)}")
+            print(f"{mark}{wrapped(visible(f'{each.subject}: {each.words}'), 8, columns)}")
             if each.cure:
                 print(f"        {wrapped(each.cure, 8, columns)}")
     return int(any(each.state == BAD for each in found))
@@ -235,6 +236,8 @@ def stream(kind: str, row: dict[str, Any]) -> Finding:
         return _not_receiving(subject, row, counters, note)
     if note:
         return Finding(subject, WARNING, note)
+    if kind == "sink" and not row.get("flags", {}).get("receiving_rtp_packet", True):
+        return Finding(subject, BAD, "no packets come any more", GONE_CURE)
     lost, late, unsent = (counters.get(each, 0) for each in ("lost", "late", "skipped_packets"))
     if lost or late or unsent:
         cures = {LOST_CURE: lost, LATE_CURE: late, UNSENT_CURE: unsent}
@@ -244,6 +247,7 @@ def stream(kind: str, row: dict[str, Any]) -> Finding:
     return _budget(subject, row)
 
 
+GONE_CURE = "is the sender still on, and its cable in? aes67 browse lists what is announced"
 LOST_CURE = "lost: cable, switch, or this machine's load"
 LATE_CURE = "late: a larger --delay of the sink"
 UNSENT_CURE = "not sent: something holds this machine up, see real-time scheduling"

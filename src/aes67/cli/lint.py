@@ -8,8 +8,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from aes67.cli.node import Commands
-from aes67.cli.origins import origin
-from aes67.cli.output import GREEN, RED, YELLOW, columns_shown, paint, print_json, wrapped
+from aes67.cli.origins import MOST_OCTETS, origin
+from aes67.cli.output import (
+    GREEN,
+    RED,
+    YELLOW,
+    columns_shown,
+    paint,
+    print_json,
+    visible,
+    wrapped,
+)
 from aes67.client import Client
 from aes67.errors import Refused
 
@@ -43,7 +52,7 @@ def run(arguments: argparse.Namespace, client: Client) -> int:
         print_json([asdict(each) for each in findings])
     for each in () if arguments.json else findings:
         severity = paint(each.severity, COLOURS[each.severity])
-        words = f"line {each.line}: {severity}: {each.message} [{each.rule}]"
+        words = f"line {each.line}: {severity}: {visible(each.message)} [{each.rule}]"
         print(wrapped(words, INDENT, columns_shown()))
     if not findings and not arguments.json:
         print(f"nothing to object to ({arguments.profile})")
@@ -57,9 +66,10 @@ def description(text: str, client: Client) -> str | bytes:
         Refused: there is none.
     """
     if text == "-":
-        return sys.stdin.buffer.read()
-    if Path(text).is_file():
-        return Path(text).read_bytes()
+        return sys.stdin.buffer.read(MOST_OCTETS)
+    if Path(text).exists() and not Path(text).is_dir():
+        with Path(text).open("rb") as file:
+            return file.read(MOST_OCTETS)
     url, sdp = origin(text, client, "sdp")
     if url:
         raise Refused("sdp", text, "save it in a file first, and name that")

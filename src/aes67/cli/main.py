@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 refused or failed (the line says why); 2 wrong arguments; 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -166,7 +167,10 @@ def _run_module(name: str, arguments: Sequence[str]) -> int:
 
 
 def _open_outputs() -> None:
-    """Where an output was closed (`>&-`), open one that nobody reads, under its own number."""
+    """Outputs that can be written to, whatever there is to say.
+
+    Where one was closed (`>&-`), one that nobody reads is opened under its own number.
+    """
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
             null = os.open(os.devnull, os.O_WRONLY)
@@ -175,6 +179,9 @@ def _open_outputs() -> None:
                 os.close(null)
             os.set_inheritable(number, True)
             setattr(sys, name, os.fdopen(number, "w"))
+        output = getattr(sys, name)
+        if isinstance(output, io.TextIOWrapper):  # names of others need not be of its alphabet
+            output.reconfigure(errors="backslashreplace")
 
 
 def _forget_output() -> None:

@@ -8,7 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 from aes67.cli.clock_text import clock_facts, clock_word
-from aes67.cli.output import columns_shown, facts, paint, print_json, state, table, wrapped
+from aes67.cli.output import (
+    columns_shown,
+    facts,
+    paint,
+    print_json,
+    state,
+    table,
+    visible,
+    wrapped,
+)
 from aes67.client import Client
 from aes67.errors import Refused
 
@@ -41,7 +50,7 @@ def show_status(arguments: argparse.Namespace, client: Client) -> int:
     columns = columns_shown()
     print(f"aes67 {status.get('version', '')}, engine {running}, clock {state(clock_word(clock))}")
     for warning in engine.get("warnings") or []:
-        print(paint(f"! {wrapped(warning, 2, columns)}", "33"))
+        print(paint(f"! {wrapped(visible(warning), 2, columns)}", "33"))
     interfaces = status.get("network", {}).get("interfaces", [])
     print(f"\n{facts(clock_facts(clock), columns)}\n")
     print(f"{sources_text(status['sources'])}\n")
@@ -70,7 +79,7 @@ def _listed(
         return f"no {kind}; aes67 {kind} add --help says how to make one"
     columns = columns_shown()
     notes = [
-        paint(f"! {wrapped(kind + ' {id}: {note}'.format_map(row), 2, columns)}", "33")
+        paint(f"! {wrapped(visible(kind + ' {id}: {note}'.format_map(row)), 2, columns)}", "33")
         for row in rows
         if row.get("note")
     ]

@@ -9,6 +9,9 @@ from aes67.cli.stream_words import MAX_STREAMS
 from aes67.client import Client
 from aes67.errors import Refused
 
+MOST_OCTETS = 65_537
+"""Of a file, one more than a description may have: somebody may name a recording, or a device."""
+
 
 def origin(text: str, client: Client, option: str = "from") -> tuple[str, str]:
     """(URL, SDP text) of `--from`; one of them is empty. Refused names the `option`."""
@@ -23,14 +26,15 @@ def origin(text: str, client: Client, option: str = "from") -> tuple[str, str]:
         return text, ""
     path = Path(text)
     if text == "-":
-        sdp = sys.stdin.read()
+        sdp = sys.stdin.read(MOST_OCTETS)
     elif path.is_dir():
         raise Refused(option, text, "it is a folder; an SDP file is wanted")
     elif not path.exists():
         rule = "no such file, and neither source:N, remote:ID, http:// nor rtsp://"
         raise Refused(option, text, rule)
     else:
-        sdp = path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            sdp = file.read(MOST_OCTETS).decode("utf-8", errors="replace")
     if not sdp.strip():
         raise Refused(option, text, "nothing is in it; an SDP is wanted")
     return "", sdp

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -55,6 +56,22 @@ def paint(text: str, colour: str | None) -> str:
     return f"\x1b[{colour}m{text}\x1b[0m"
 
 
+def visible(text: str) -> str:
+    """`text` as it may go to a terminal: what would steer one (ESC, a new line) is spelled out.
+
+    Names and descriptions come from whoever announces a stream.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else _spelled(each) for each in text)
+
+
+def _spelled(character: str) -> str:
+    if character.isspace() and ord(character) >= 0xA0 and character not in "\u2028\u2029":
+        return " "  # one of the wide or narrow ones
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def state(word: str) -> str:
     """A state word in its colour."""
     return paint(word, STATE_COLOURS.get(word))
@@ -62,7 +79,8 @@ def state(word: str) -> str:
 
 def print_json(value: object) -> None:
     """One JSON value on standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    print(re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], columns: int = 0) -> str:
@@ -112,7 +130,7 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    return visible(str(value))
 
 
 def _is_number(text: str) -> bool:
@@ -141,4 +159,4 @@ def nanoseconds(value: object) -> str:
 
 def error(text: str) -> None:
     """One line on standard error, with the program's name."""
-    print(f"aes67: {text}", file=sys.stderr)
+    print(f"aes67: {visible(text)}", file=sys.stderr)

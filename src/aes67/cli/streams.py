@@ -8,7 +8,7 @@ from typing import Any
 
 from aes67.cli.node import Commands, sinks_text, sources_text
 from aes67.cli.origins import origin, sdp_channels
-from aes67.cli.output import columns_shown, facts, print_json, table
+from aes67.cli.output import columns_shown, facts, print_json, table, visible
 from aes67.cli.stream_words import MAX_STREAMS, address, channel_map, sdp_form, stream_id
 from aes67.client import Client
 from aes67.errors import Refused
@@ -210,7 +210,8 @@ def add_sink(arguments: argparse.Namespace, client: Client) -> int:
     done = _report(arguments, client, f"/api/v1/sinks/{number}", f"sink {number} is set")
     for row in client.get("/api/v1/sinks"):
         if row.get("note") and (row["id"] == number or row["note"] != before.get(row["id"])):
-            print(f"! sink {row['id']} ({row['name']}): {row['note']}", file=sys.stderr)
+            words = f"! sink {row['id']} ({row['name']}): {row['note']}"
+            print(visible(words), file=sys.stderr)
     return done
 
 
@@ -246,7 +247,7 @@ def _tell_what_is_not_kept(client: Client) -> None:
     """A change that is in force, but not in a file, is lost at the next start: say so."""
     for warning in client.get("/api/v1/status")["engine"].get("warnings") or []:
         if "could not be written" in warning:
-            print(f"! {warning}", file=sys.stderr)
+            print(f"! {visible(warning)}", file=sys.stderr)
 
 
 def remove_source(arguments: argparse.Namespace, client: Client) -> int:

@@ -37,7 +37,15 @@ def set_up(config: Config) -> str:
     for name in ("uvicorn", "uvicorn.error", "asyncio"):
         # below this uvicorn logs every client's nonsense
         logging.getLogger(name).setLevel(max(LEVELS[config.log_severity], logging.ERROR))
+    logging.getLogger("zeroconf").addFilter(_without_traceback)
     return warning
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """zeroconf tells of a network that has gone with its whole stack; the first line says it."""
+    if record.levelno <= logging.WARNING:
+        record.exc_info = None
+    return True
 
 
 def _install(handler: logging.Handler) -> None:

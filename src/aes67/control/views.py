@@ -58,7 +58,7 @@ class Views:
         ]
 
     def sinks(self) -> list[dict[str, Any]]:
-        """All sinks with counters; their flags look back one to two seconds and latch nothing."""
+        """All sinks with counters; their flags look back a few seconds at most, latch nothing."""
         snapshot = self._link.snapshot() or {}
         counters = snapshot.get("sinks", {})
         now_ns = snapshot.get("clock", {}).get("media_now_ns", 0)
