@@ -34,6 +34,7 @@ from e2e.validate_plan import (
     options,
     time_text,
     verdict,
+    with_least,
 )
 from e2e.validate_report import report
 
@@ -57,6 +58,20 @@ NEEDED_40 = row(tried("10 ms", False, 34.0), tried("40 ms", True, 20.0))
 NEEDED_200 = row(
     tried("10 ms", False, 34.0), tried("40 ms", False, 20.0), tried("200 ms", True, 28.0)
 )
+STALLS = ((1_000_000_000, 1_020_000_000), (2_000_000_000, 2_020_000_000))
+
+
+def faults(*seconds: float) -> list[dict[str, object]]:
+    """What a self-test says of differences that came at these instants."""
+    return [{"frame": 1, "monotonic_ns": round(each * 1e9), "words": "a"} for each in seconds]
+
+
+EXPLAINED = Try(
+    "10 ms",
+    {"ok": False, "format": "S16_LE", "problems": ["a"], "places": 2, "differing_frames": 90,
+     "seconds": 60.0, "otherwise": "", "differences": faults(1.0, 2.12)},
+    20.0, 40.0, 0.5, STALLS,
+)  # fmt: skip
 BEGUN_AT_40 = row(tried("40 ms", True, 20.0), before=(34.0, 20.0, 28.0))
 
 
@@ -126,8 +141,38 @@ def test_what_is_due() -> None:
     assert is_due(None, again=False)
     assert not is_due(BEGUN_AT_40, again=False)
     assert is_due(BEGUN_AT_40, again=True)
-    assert not is_due(NEEDED_40, again=True)
+    assert is_due(NEEDED_40, again=True)
     assert is_due(row(tried("10 ms", False, 1.0)), again=True)
+    assert not is_due(PASSED, again=True)
+    assert not is_due(row(EXPLAINED, *NEEDED_40.tries[1:]), again=True)
+
+
+def test_only_faults_at_stalls_are_explained() -> None:
+    assert EXPLAINED.explained
+    for change in (
+        {"places": 3},  # one that is not told
+        {"otherwise": "the recording ends 3 frames before the signal does"},
+        {"differences": faults(1.0, 2.2)},
+        {"differences": faults(0.9, 2.0)},
+    ):
+        assert not Try("10 ms", EXPLAINED.result | change, 20.0, 20.0, 0.5, STALLS).explained
+    assert not Try("10 ms", EXPLAINED.result, 20.0, 20.0, 0.5).explained
+    assert not tried("10 ms", False, 34.0).explained
+    assert not PASSED.last.explained
+    assert EXPLAINED.covered == pytest.approx(0.12 + 0.12)
+    near = Try("10 ms", {"ok": True}, 20.0, 20.0, 0.5, ((10**9, 2 * 10**9), (10**9, 10**9 + 1)))
+    assert near.covered == pytest.approx(1.1)
+
+
+def test_a_case_that_is_known_to_pass_is_tried_with_the_least_room_alone() -> None:
+    old = NEEDED_200
+    new = with_least(old, EXPLAINED)
+    assert [each.room for each in new.tries] == ["10 ms", "40 ms", "200 ms"]
+    assert new.least == EXPLAINED
+    assert verdict(new) == "identical at 200 ms"
+    assert with_least(BEGUN_AT_40, EXPLAINED).tries == (EXPLAINED, BEGUN_AT_40.last)
+    assert not with_least(BEGUN_AT_40, EXPLAINED).before
+    assert with_least(old, PASSED.last).tries == (PASSED.last,)
 
 
 def test_verdicts() -> None:
@@ -148,7 +193,7 @@ def test_the_report_shows_buffers_tries_and_stalls() -> None:
     page = report(done, EVERY, ["a machine"])
     for words in (
         "3 of 144 cases run", "identical at 10 ms: 0", "identical at 40 ms: 1",
-        "identical at 200 ms: 1", f"{FAILED}: 1", "not tried at 10 ms, as the cases",
+        "identical at 200 ms: 1", f"{FAILED}: 1", "for a reason that is not known: 3",
         "| identical | 200 ms | 28.0 ms, 28 ms in all | 0.5 | 10 ms: stood still 34.0 ms, ",
         "34 ms in all, a / gap; 40 ms: stood still 20.0 ms, 20 ms in all, a / gap |",
         "not tried at 10 ms: the machine stood still for 34, 20, 28 ms in the cases before",
@@ -160,6 +205,9 @@ def test_the_report_shows_buffers_tries_and_stalls() -> None:
     tables = [text for text in page.splitlines() if text.startswith("|")]
     assert {text.count("|") for text in tables[:5]} == {14}
     assert {text.count("|") for text in tables[5:]} == {14}
+    page = report({NEEDED_200.name: with_least(NEEDED_200, EXPLAINED)}, EVERY, [])
+    assert "only at stalls of the machine: 1, with 2 places and 2 stalls; 0 of 60 s" in page
+    assert "90 frames in 2 places differ, only at stalls (2, 0.2 s were near one)" in page
 
 
 def test_times_are_told_as_people_do() -> None:
@@ -175,6 +223,9 @@ def test_rows_are_kept_and_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -
         file.write('{"arguments": ["selft')
     keep(path, NEEDED_40)
     assert known(path) == {NEEDED_40.name: NEEDED_40}
+    keep(path, with_least(NEEDED_40, EXPLAINED))
+    assert known(path)[NEEDED_40.name].least == EXPLAINED
+    keep(path, NEEDED_40)
     assert json.loads(path.read_text().splitlines()[-1])["tries"][0]["room"] == "10 ms"
 
 

@@ -1,7 +1,9 @@
 """What `make validate` tries, in which order and with how much room, and what came of it.
 
 Pure. A machine that stands still for 30 ms breaks a stream with 10 ms buffers, whatever runs on it;
-so such a case is tried again with larger buffers, and its row says with which it passed.
+so such a case is tried again with larger buffers, and its row says with which it passed. What was
+heard with the smaller ones is judged by its instants: a fault of ours would also come at others
+than those at which the machine stood still.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ LATENCIES = (
 
 BEFORE = 3
 """When so many cases, one after the other, needed more room, the next one begins there."""
+REACH_NS = 100_000_000
+"""What a stall breaks is recorded so much later at most: sink delay, ALSA buffers, the pipe."""
 LOOK_AGAIN = 10
 """Of so many cases one begins with the least room all the same: the machine may be quieter now."""
 
@@ -71,7 +75,8 @@ class Try:
     """One run of a case.
 
     `worst_ms` is how late a bare real-time timer ever was meanwhile, `lost_ms` for how long one
-    was late in all; None where there is no right to such timers.
+    was late in all; None where there is no right to such timers. `stalls` are from when until when
+    one was late by more than streams bear (ns of CLOCK_MONOTONIC).
     """
 
     room: str
@@ -79,6 +84,7 @@ class Try:
     worst_ms: float | None
     lost_ms: float | None
     load: float
+    stalls: tuple[tuple[int, int], ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -100,6 +106,34 @@ class Try:
         """Failed, and the machine stood still: more room may show who is to blame."""
         return not self.ok and self.ran and self.stood_still
 
+    @property
+    def places(self) -> int:
+        """At so many places the recording differs."""
+        return int(self.result.get("places", 0))
+
+    @property
+    def covered(self) -> float:
+        """Seconds within `REACH_NS` of a stall: the smaller a part of the test, the more it says
+        that all places are there."""
+        total, until = 0, 0
+        for begin, end in sorted(self.stalls):
+            total += max(0, end + REACH_NS - max(begin, until))
+            until = max(until, end + REACH_NS)
+        return total / 1e9
+
+    @property
+    def explained(self) -> bool:
+        """Whether nothing was wrong but at stalls: each place came within `REACH_NS` of one."""
+        instants = [each["monotonic_ns"] for each in self.result.get("differences", ())]
+        return (
+            self.places == len(instants) > 0
+            and not self.result.get("otherwise")
+            and all(
+                any(begin <= instant <= end + REACH_NS for begin, end in self.stalls)
+                for instant in instants
+            )
+        )
+
 
 @dataclass(frozen=True)
 class Row:
@@ -113,6 +147,11 @@ class Row:
     def last(self) -> Try:
         """The try that counts."""
         return self.tries[-1]
+
+    @property
+    def least(self) -> Try | None:
+        """The try with the least room; None where that was left out."""
+        return self.tries[0] if self.is_samples and self.tries[0].room == NAMES[0] else None
 
     @property
     def name(self) -> str:
@@ -135,7 +174,10 @@ class Row:
     @classmethod
     def of(cls, data: dict[str, Any]) -> Row:
         """From plain data; KeyError or TypeError when it is not such a row."""
-        tries = tuple(Try(**each) for each in data["tries"])
+        tries = tuple(
+            Try(**each | {"stalls": tuple(tuple(pair) for pair in each.get("stalls", ()))})
+            for each in data["tries"]
+        )
         return cls(tuple(data["arguments"]), tries, tuple(data["before"]))
 
 
@@ -186,9 +228,21 @@ def first_room(rows: Sequence[Row]) -> tuple[int, tuple[float, ...]]:
 
 
 def is_due(row: Row | None, *, again: bool) -> bool:
-    """Whether a case is to be run: it was not yet, or, if such are repeated, it failed or was not
-    tried with the least room."""
-    return row is None or (again and (not row.last.ok or bool(row.before)))
+    """Whether a case is to be run: it was not yet, or, if such are repeated, it failed, was not
+    tried with the least room, or failed there for a reason that is not known."""
+    return row is None or (again and (not row.last.ok or is_open(row)))
+
+
+def is_open(row: Row) -> bool:
+    """Whether it is not known what the least room would do on a machine that keeps running."""
+    least = row.least
+    return row.is_samples and (least is None or not (least.ok or least.explained))
+
+
+def with_least(row: Row, least: Try) -> Row:
+    """The row with another try of the least room in the place of what was known of it."""
+    tries = (least, *(each for each in row.tries if each.room != NAMES[0]))
+    return Row(row.arguments, (least,) if least.ok else tries)
 
 
 def verdict(row: Row) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from aes67.selftest.plan import case, frames_per_packet, packet_time
-from e2e.validate_plan import NAMES, ROOMS, Row, Try, counts, verdict
+from e2e.validate_plan import NAMES, REACH_NS, ROOMS, Row, Try, counts, is_open, verdict
 from standstill import STALL_NS
 
 SAID = 200
@@ -22,8 +22,10 @@ Bare real-time timers, none of our code and above all its threads, run beside ea
 *stood still* is how late one of them ever was, and for how long one was late in all. When
 a case fails and a timer was late by more than {STALL_NS // 10**6} ms, it is tried again with
 buffers of {NAMES[1]}, then of {NAMES[2]} and the largest sink delay. A case that fails while the
-machine runs is not tried again. *Buffer* is the one of the last try; what came of the ones before
-it stands in the last column."""
+machine runs is not tried again. What differed at {NAMES[0]} is judged by its instants: *only at
+stalls* means that each place was recorded within {REACH_NS // 10**6} ms of a moment at which a
+timer was late by more than {STALL_NS // 10**6} ms, and that all the rest is identical. *Buffer* is
+the one of the last try; what came of the ones before it stands in the last column."""
 
 
 def report(done: Mapping[str, Row], every: Sequence[Sequence[str]], facts: Sequence[str]) -> str:
@@ -68,10 +70,18 @@ def summary(samples: Sequence[Row], planned: int) -> list[str]:
         for words, count in found.items()
         if count or words in (f"identical at {room.name}" for room in ROOMS)
     ]
-    if untried := sum(bool(row.before) for row in samples):
+    if explained := [row.least for row in samples if row.least and row.least.explained]:
         lines.append(
-            f"not tried at {NAMES[0]}, as the cases before had needed more: {untried} "
-            "(`--again` repeats them)"
+            f"at {NAMES[0]} identical but only at stalls of the machine: {len(explained)}, with "
+            f"{sum(each.places for each in explained)} places and "
+            f"{sum(len(each.stalls) for each in explained)} stalls; "
+            f"{sum(each.covered for each in explained):.0f} of "
+            f"{sum(each.result['seconds'] for each in explained):.0f} s were near one"
+        )
+    if unknown := sum(map(is_open, samples)):
+        lines.append(
+            f"not tried at {NAMES[0]}, or differing there for a reason that is not known: "
+            f"{unknown} (`--again` repeats them)"
         )
     return lines
 
@@ -117,6 +127,10 @@ def earlier(row: Row) -> str:
 
 def said(each: Try) -> str:
     """What was wrong in a try, cut to what a cell holds."""
+    if each.explained:
+        wrong = f"{each.result['differing_frames']} frames in {each.places} places"
+        near = f"{len(each.stalls)}, {each.covered:.1f} s were near one"
+        return f"{wrong} differ, only at stalls ({near})"
     return "; ".join(each.result.get("problems", ()))[:SAID]
 
 

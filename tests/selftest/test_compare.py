@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aes67.selftest.compare import Comparator, Verdict
+from aes67.selftest.compare import KEPT_DIFFERENCES, Comparator, Verdict
 from aes67.selftest.samples import FORMATS, encode, truncate
 from aes67.selftest.signal import BLOCK_FRAMES, Signal, chunks
+from aes67.selftest.whereabouts import NOWHERE, Whereabouts
 
 S24 = FORMATS["S24_3LE"]
 SIGNAL = Signal(frames=6000, channels=2)
@@ -29,7 +30,8 @@ def judge(data: bytes, signal: Signal = SIGNAL, step: int = 0) -> Verdict:
 
 def test_an_identical_recording_passes() -> None:
     verdict = judge(recording())
-    assert verdict == Verdict(True, "every sample identical", 6000, 0, 100, 200)
+    assert verdict == Verdict("every sample identical", 6000, 0, 100, 200)
+    assert verdict.ok
 
 
 @settings(max_examples=20, deadline=None)
@@ -93,6 +95,107 @@ def test_the_reason_is_named(data: bytearray, words: str) -> None:
     verdict = judge(data)
     assert not verdict.ok
     assert words in verdict.reason
+
+
+ACCIDENTS = {
+    "lost": lambda data, frame, count: cut(data, frame, count),
+    "silent": lambda data, frame, count: blank(data, frame, count),
+    "put in": lambda data, frame, count: insert(data, frame, bytes(count * FRAME)),
+    "twice": lambda data, frame, count: insert(data, frame, stretch(frame - count, count)),
+    "foreign": lambda data, frame, count: insert(
+        cut(data, frame, count), frame, b"\1\2\3\4\5\6" * count
+    ),
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    accidents=st.lists(
+        st.tuples(
+            st.sampled_from(list(ACCIDENTS)), st.integers(0, 30), st.integers(2, 60)
+        ),
+        min_size=1, max_size=4, unique_by=lambda each: each[1],
+    ),
+    step=st.integers(50, 5000),
+)  # fmt: skip
+def test_every_accident_is_found_and_what_is_between_them_is_compared(
+    accidents: list[tuple[str, int, int]], step: int
+) -> None:
+    """From the last one to the first, so that each is made where it is said to be."""
+    data = recording()
+    for kind, tenth, count in sorted(accidents, key=lambda each: -each[1]):
+        data = ACCIDENTS[kind](data, 500 + 150 * tenth, count)
+    verdict = judge(data, step=step)
+    told = [(each.frame, each.words) for each in verdict.differences]
+    words = {
+        "lost": "{} frames were skipped", "silent": "{} frames of silence in their place",
+        "put in": "{} frames of silence were put in", "twice": "{} frames came twice",
+        "foreign": "{} frames of other values in their place",
+    }  # fmt: skip
+    assert told == [
+        (500 + 150 * tenth, words[kind].format(count))
+        for kind, tenth, count in sorted(accidents, key=lambda each: each[1])
+    ]
+    assert verdict.places == len(accidents)
+    assert verdict.differing_frames == sum(count for _, _, count in accidents)
+    assert (verdict.frames, verdict.tail_frames, verdict.otherwise) == (6000, 200, "")
+
+
+@pytest.mark.parametrize(
+    ("at", "blank_frames", "cut_frames", "words"),
+    [
+        (100, 0, 40_000, "40000 frames were skipped"),
+        (20_000, 0, 60_000, "60000 frames were skipped"),
+        (20_000, 100_000, 0, "100000 frames of silence in their place"),
+        (20_000, 50_000, 9, "50000 frames of silence, then the signal 9 frames further on"),
+    ],
+)
+def test_long_accidents(at: int, blank_frames: int, cut_frames: int, words: str) -> None:
+    """The signal repeats every 65521 frames."""
+    signal = Signal(frames=4 * BLOCK_FRAMES, channels=2)
+    data = bytearray(b"".join(chunks(signal, S24, 100, 70_000)))
+    if blank_frames:
+        data = blank(data, at, blank_frames)
+    verdict = judge(cut(data, at + blank_frames, cut_frames), signal, step=10_000)
+    assert [each.words for each in verdict.differences] == [words]
+    assert verdict.differing_frames == blank_frames + cut_frames
+    assert (verdict.frames, verdict.otherwise) == (signal.frames, "")
+
+
+def test_a_difference_has_the_instant_at_which_it_came() -> None:
+    data = bytes(blank(blank(recording(), 960, 48), 2000, 48))
+    comparator = Comparator(SIGNAL, S24, 24)
+    for number in range(0, len(data) // FRAME, 100):
+        comparator.feed(data[number * FRAME : (number + 100) * FRAME], 1_000_000 + number)
+    instants = [each.at_ns for each in comparator.verdict().differences]
+    assert instants == [1_000_000 + 1000, 1_000_000 + 2100]
+
+
+def test_differences_without_end_are_counted_and_a_bounded_number_kept() -> None:
+    signal = Signal(frames=(KEPT_DIFFERENCES + 10) * 50, channels=2)
+    data = bytearray(b"".join(chunks(signal, S24, 0, 0)))
+    for frame in range(25, signal.frames, 50):
+        data[frame * FRAME] ^= 1
+    verdict = judge(data, signal, step=10_000)
+    assert (verdict.places, verdict.differing_frames) == (KEPT_DIFFERENCES + 10,) * 2
+    assert len(verdict.differences) == KEPT_DIFFERENCES
+    assert f"{KEPT_DIFFERENCES + 10} frames differ in {KEPT_DIFFERENCES + 10} places" in (
+        verdict.reason
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 2, 64])
+@pytest.mark.parametrize("bits", [16, 24, 32])
+def test_every_place_of_the_signal_is_known(channels: int, bits: int) -> None:
+    block = truncate(Signal(frames=1, channels=channels).block(), bits)
+    places = Whereabouts(block).places(np.concatenate((block, block[:3])))
+    assert np.array_equal(places, np.arange(BLOCK_FRAMES))
+    silence = np.zeros((100, channels), np.int32)
+    assert (Whereabouts(block).places(silence) == NOWHERE).all()
+    assert Whereabouts(block).first(np.concatenate((silence, block[-8:], block[:8]))) == (
+        100, BLOCK_FRAMES - 8,
+    )  # fmt: skip
+    assert Whereabouts(block).first(np.concatenate((silence, block[:15]))) is None
 
 
 def test_the_signal_repeats_and_its_length_still_counts() -> None:

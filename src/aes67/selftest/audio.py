@@ -91,6 +91,12 @@ class Outcome:
             "seconds": self.seconds,
             "frames": verdict.frames,
             "differing_frames": verdict.differing_frames,
+            "places": verdict.places,
+            "otherwise": verdict.otherwise,
+            "differences": [
+                {"frame": each.frame, "monotonic_ns": each.at_ns, "words": each.words}
+                for each in verdict.differences
+            ],
             "sink_delay_frames": self.delay_frames,
             "lock_s": round(self.lock_s, 2),
             "skipped_ticks": self.skipped_ticks,

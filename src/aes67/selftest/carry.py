@@ -156,7 +156,7 @@ def _judge(
             data = os.read(recorder.stdout.fileno(), PIPE_BYTES)
             if not data:
                 return
-            comparator.feed(data)
+            comparator.feed(data, time.monotonic_ns())
             verdict_frames = comparator.compared_frames + comparator.tail_frames
             progress(verdict_frames / wanted_frames)
             if verdict_frames >= wanted_frames:
