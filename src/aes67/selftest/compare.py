@@ -99,7 +99,7 @@ class Comparator:
         self._signal = signal
         self._form = form
         self._block = signal.expected(form, wire_bits)
-        self._whereabouts: Whereabouts | None = None
+        self._whereabouts = Whereabouts(self._block)
         self._frame_bytes = form.sample_bytes * signal.channels
         self._rest = b""
         self._pending = np.zeros((0, signal.channels), dtype=np.int32)
@@ -159,7 +159,7 @@ class Comparator:
             self._pending = samples
             return samples[:0]
         self._started = True
-        found = self._find().first(samples[:RUN_FRAMES])
+        found = self._whereabouts.first(samples[:RUN_FRAMES])
         if found is None:
             self._unknown = True
         elif found[1]:
@@ -194,7 +194,7 @@ class Comparator:
         astray = self._astray
         assert astray is not None
         to_the_end = self._signal.frames - self._compared - astray.frames
-        found = self._find().first(samples)
+        found = self._whereabouts.first(samples)
         if found is None or found[0] >= to_the_end:
             keep = RUN_FRAMES - 1 if len(samples) < to_the_end else 0
             self._stay_astray(astray, samples[: max(min(len(samples) - keep, to_the_end), 0)])
@@ -253,11 +253,6 @@ class Comparator:
         frame, channel = astray.frame, astray.channel
         expected = int(self._block[frame % BLOCK_FRAMES, channel])
         return Difference(frame, channel, expected, astray.got, words, astray.at_ns)
-
-    def _find(self) -> Whereabouts:
-        if self._whereabouts is None:
-            self._whereabouts = Whereabouts(self._block)
-        return self._whereabouts
 
     def _after(self, samples: Samples) -> None:
         audible = np.flatnonzero(samples.any(axis=1))
