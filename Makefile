@@ -48,7 +48,7 @@ prepared: setup
 	@$(MAKE) --no-print-directory --output-sync --jobs=$$(nproc) lint c-build warm warm-checked
 
 test: prepared ## everything: lint, C build, all tests
-	$(PYTEST) $(ARGS)
+	$(PYTHON) tests/side_by_side.py $(ARGS)
 
 test-fast: prepared ## everything but the end-to-end tests
 	$(PYTEST) -m "not root" --ignore=tests/e2e $(ARGS)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from side_by_side import BESIDE, Half, add_options
 from sim.netns import discipline
 from standstill import Reruns, Standstill
 
@@ -17,9 +18,21 @@ settings.register_profile("quick", deadline=None, max_examples=15)  # a second r
 settings.load_profile("house")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `make test` tells each of its two halves."""
+    add_options(parser)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """A test that fails while the machine stands still is repeated, and the summary says so."""
-    config.pluginmanager.register(Reruns(Standstill()), "reruns")
+    """A test that fails while the machine stands still is repeated, and the summary says so.
+
+    What only calculates takes its time, and is never repeated.
+    """
+    half = config.getoption("half")
+    if half:
+        config.pluginmanager.register(Half(config), "half")
+    if half != BESIDE:
+        config.pluginmanager.register(Reruns(Standstill()), "reruns")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -48,7 +48,7 @@ def run(name: str, folder: Path, seconds: int) -> None:
         (corpus / str(number)).write_bytes(seed)
     done = subprocess.run(
         [str(program), f"-max_total_time={seconds}", "-max_len=400", "-len_control=0"]
-        + ["-timeout=20", "-seed=67", str(corpus)],
+        + ["-timeout=60", "-seed=67", str(corpus)],
         cwd=folder,
         # alsa-lib's own parser leaks on broken text
         env=os.environ | {"ASAN_OPTIONS": f"detect_leaks={int(name == 'fuzz_engine')}"},
@@ -64,7 +64,7 @@ def run(name: str, folder: Path, seconds: int) -> None:
 def test_fuzz(name: str, tmp_path: Path) -> None:
     if not shutil.which("clang"):
         pytest.skip("clang is not installed")
-    run(name, tmp_path, seconds=4)
+    run(name, tmp_path, seconds=8)
 
 
 if __name__ == "__main__":

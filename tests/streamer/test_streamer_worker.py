@@ -19,7 +19,7 @@ from aes67.streamer.encoders import AAC_FRAME
 from aes67.streamer.protocol import Request, Settings
 from aes67.streamer.worker import Worker
 from sim.capture_memory import CaptureMemory, sine
-from sim.waiting import until
+from sim.waiting import PATIENCE_S, until
 
 SETTINGS = Settings(
     running=True, channels=4, files_num=4, sinks={0: (0, 1), 1: (0, 1), 2: (3,), 9: (3, 4)}
@@ -52,7 +52,7 @@ class Bench:
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours)
         self.writers.append(writer)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             head: dict[str, Any] = json.loads(await reader.readline())
         return head, reader
 
@@ -221,7 +221,7 @@ async def test_a_sink_that_changes_lets_its_listeners_go(
     await bench.run(3.1)
     _, reader = await bench.ask(kind, 0, format="wav")
     bench.worker.configure(replace(SETTINGS, sinks=changed))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await reader.read()
     await until(lambda: not bench.worker.listeners)
 
