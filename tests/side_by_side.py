@@ -56,7 +56,7 @@ CALCULATING = (
 )
 """Folders and files whose tests wait for no clock, and whose outcome no delay changes."""
 TIMED_AMONG_THEM = (
-    "tests/cli/test_command_line.py",
+    "tests/cli/test_quick_help.py",
     "tests/ptp/test_bmca_contests.py",
     "tests/ptp/test_timestamping.py",
 )

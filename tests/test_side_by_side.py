@@ -14,6 +14,8 @@ import pytest
 import side_by_side
 from sim.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(600)
+
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 
@@ -145,7 +147,7 @@ def test_a_signal_ends_both_and_they_clean_up(project: Path) -> None:
     for file in ("tests/wire/test_a.py", "tests/e2e/test_b.py"):
         write(project, file, WAITING)
     with started(project) as process:
-        wait_until(lambda: all((project / name).exists() for name in ("test_a", "test_b")))
+        wait_until(lambda: all((project / name).exists() for name in ("test_a", "test_b")), 600)
         process.terminate()
         said, _ = process.communicate()
     assert process.returncode == 2, said
