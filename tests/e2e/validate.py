@@ -39,6 +39,7 @@ from e2e.validate_plan import (
     options,
     rest_of,
     time_text,
+    urgency,
     verdict,
     with_least,
 )
@@ -126,7 +127,7 @@ class Trial:
         """A case, with more room while the machine is to blame; only with the least where it is
         known that more is enough."""
         known = self._known.get(" ".join(arguments))
-        if known is not None and known.is_samples and known.last.ok and is_open(known):
+        if known is not None and known.is_samples and known.last.fine and is_open(known):
             return with_least(known, self._try(arguments, ROOMS[0]))
         samples = arguments[0] == "selftest"
         first, before = first_room(self._rows) if samples and not self._from_least else (0, ())
@@ -204,7 +205,7 @@ def told(row: Row) -> str:
     """A row in a line."""
     last = row.last
     words = verdict(row) if row.is_samples else "no xrun" if last.ok else "FAILED"
-    problems = "" if last.ok else f": {'; '.join(last.result.get('problems', ()))[:300]}"
+    problems = "" if last.fine else f": {'; '.join(last.result.get('problems', ()))[:300]}"
     skipped = f", not tried at {NAMES[0]}" if row.before else ""
     again = f" at try {len(row.tries)}" if len(row.tries) > 1 else ""
     still = f" (machine stood still: {stood_still(last)})"
@@ -234,6 +235,7 @@ def validate(chosen: argparse.Namespace) -> int:
     every = list(cases(chosen.seconds))
     wanted = [each for each in every if chosen.only in " ".join(each)]
     due = [each for each in wanted if is_due(done.get(" ".join(each)), again=chosen.again)]
+    due.sort(key=lambda each: urgency(done.get(" ".join(each))))
     left = due[: chosen.limit]
     timers = bool(real_time_prefix(PRIORITY))
     if not timers:
@@ -252,7 +254,7 @@ def validate(chosen: argparse.Namespace) -> int:
             print(f"[{number}/{len(left)}, {time_text(elapsed)}, about {time_text(rest)} left] "
               f"{told(row)}", flush=True)  # fmt: skip
     found = [done[name] for name in map(" ".join, wanted) if name in done]
-    return 0 if all(row.last.ok for row in found) else 1
+    return 0 if all(row.last.fine for row in found) else 1
 
 
 def all_finished(trial: Trial, cases: Sequence[Sequence[str]], jobs: int) -> Iterator[Row]:

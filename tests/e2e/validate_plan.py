@@ -36,7 +36,7 @@ LATENCIES = (
 
 BEFORE = 3
 """When so many cases, one after the other, needed more room, the next one begins there."""
-REACH_NS = 100_000_000
+REACH_NS = 60_000_000
 """What a stall breaks is recorded so much later at most: sink delay, ALSA buffers, the pipe."""
 LOOK_AGAIN = 10
 """Of so many cases one begins with the least room all the same: the machine may be quieter now."""
@@ -104,7 +104,12 @@ class Try:
     @property
     def excused(self) -> bool:
         """Failed, and the machine stood still: more room may show who is to blame."""
-        return not self.ok and self.ran and self.stood_still
+        return not self.fine and self.ran and self.stood_still
+
+    @property
+    def fine(self) -> bool:
+        """Nothing was wrong but what the machine did."""
+        return self.ok or self.explained
 
     @property
     def places(self) -> int:
@@ -230,13 +235,19 @@ def first_room(rows: Sequence[Row]) -> tuple[int, tuple[float, ...]]:
 def is_due(row: Row | None, *, again: bool) -> bool:
     """Whether a case is to be run: it was not yet, or, if such are repeated, it failed, was not
     tried with the least room, or failed there for a reason that is not known."""
-    return row is None or (again and (not row.last.ok or is_open(row)))
+    return row is None or (again and (not row.last.fine or is_open(row)))
+
+
+def urgency(row: Row | None) -> int:
+    """What is run first: what was not run, what failed, then what is only not known of the least
+    room."""
+    return 0 if row is None else 2 if row.last.fine else 1
 
 
 def is_open(row: Row) -> bool:
     """Whether it is not known what the least room would do on a machine that keeps running."""
     least = row.least
-    return row.is_samples and (least is None or not (least.ok or least.explained))
+    return row.is_samples and (least is None or not least.fine)
 
 
 def with_least(row: Row, least: Try) -> Row:
@@ -250,6 +261,8 @@ def verdict(row: Row) -> str:
     last = row.last
     if last.ok:
         return f"identical at {last.room}"
+    if last.explained:
+        return f"identical at {last.room}{BUT_AT_STALLS}"
     if not last.ran:
         return COULD_NOT_RUN
     if last.worst_ms is None:
@@ -257,12 +270,15 @@ def verdict(row: Row) -> str:
     return STOOD_STILL if last.stood_still else FAILED
 
 
+BUT_AT_STALLS = " but at stalls of the machine"
 COULD_NOT_RUN = "could not be run"
 FAILED = "failed though the machine ran"
 STOOD_STILL = "failed while the machine stood still"
 UNKNOWN = "failed, stalls of the machine not known"
-VERDICTS = (*(f"identical at {name}" for name in NAMES), FAILED, STOOD_STILL, UNKNOWN,
-            COULD_NOT_RUN)  # fmt: skip
+VERDICTS = (
+    *(f"identical at {name}{but}" for name in NAMES for but in ("", BUT_AT_STALLS)),
+    FAILED, STOOD_STILL, UNKNOWN, COULD_NOT_RUN,
+)  # fmt: skip
 
 
 def counts(rows: Iterable[Row]) -> dict[str, int]:

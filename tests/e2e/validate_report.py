@@ -19,13 +19,13 @@ EXPLANATION = f"""\
 Every sample of the given time is compared between a real aplay and a real arecord, with no counter
 of loss grown and no xrun. A case is tried with ALSA buffers of {NAMES[0]} first (sink delay 20 ms).
 Bare real-time timers, none of our code and above all its threads, run beside each whole test;
-*stood still* is how late one of them ever was, and for how long one was late in all. When
-a case fails and a timer was late by more than {STALL_NS // 10**6} ms, it is tried again with
-buffers of {NAMES[1]}, then of {NAMES[2]} and the largest sink delay. A case that fails while the
-machine runs is not tried again. What differed at {NAMES[0]} is judged by its instants: *only at
-stalls* means that each place was recorded within {REACH_NS // 10**6} ms of a moment at which a
-timer was late by more than {STALL_NS // 10**6} ms, and that all the rest is identical. *Buffer* is
-the one of the last try; what came of the ones before it stands in the last column."""
+*stood still* is how late one of them ever was, and for how long one was late in all; a *stall* is a
+moment at which one was late by more than {STALL_NS // 10**6} ms. What differs is judged by its
+instant: *only at stalls* means that each place was recorded within {REACH_NS // 10**6} ms of a
+stall, and that all the rest is identical, down to the last sample. A case that fails otherwise while
+the machine stood still is tried again with buffers of {NAMES[1]}, then of {NAMES[2]} and the largest
+sink delay; one that fails while the machine runs is not. *Buffer* is the one of the last try; what
+came of the ones before it stands in the last column. (Instants are known of the newer tries only.)"""
 
 
 def report(done: Mapping[str, Row], every: Sequence[Sequence[str]], facts: Sequence[str]) -> str:
@@ -101,6 +101,8 @@ def sample_line(row: Row) -> str:
     """A self-test as a line of the table."""
     last = row.last
     words = "identical" if last.ok else f"{verdict(row)}: {said(last)}"
+    if last.explained:
+        words = f"identical but: {said(last)}"
     wanted = case(
         row.option("format"), int(row.option("rate")), int(row.option("channels")),
         row.option("codec"), row.option("packet-time"),
