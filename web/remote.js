@@ -33,7 +33,7 @@ function Remote({ each, sinks, live }) {
   }
   const format = [codec && `${codec}, ${counted(channels, "channel")}`, rate && `${rate / 1000} kHz`, ptime && `${ptime} ms`, group && `to ${group}`]
     .filter(Boolean).join(", ");
-  return html`<li class="stream far"><div class="what"><h3>${each.name}</h3><p>${format}</p></div>
+  return html`<li class="stream far"><div class="what"><h3 title=${each.name}>${each.name.trim() || "(without a name)"}</h3><p>${format}</p></div>
     <p class="from">from ${each.address}<br /><small>${each.ways.join(" and ")}</small></p>
     <div class="do">${taken.length ? html`<span>received as <a href=${`#sink-${taken[0].id}`}>${taken[0].name}</a></span>`
       : html`<button type="button" disabled=${busy} aria-label=${`Receive ${each.name}`} onClick=${() => take(false)}>${busy ? "Connecting …" : "Receive"}</button>`}</div>

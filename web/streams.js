@@ -9,19 +9,9 @@ import { ranges } from "/sdp.js";
 
 export const milliseconds = (frames, rate) => (rate > 0 ? `${Number(((frames / rate) * 1000).toFixed(3))} ms` : "");
 
-// A counter that stood still for so long: the stream has stopped.
-const STILL_MS = 3000;
-const moved = new Map();
-
-function isMoving(key, packets) {
-  const known = moved.get(key);
-  if (!known || known.packets !== packets) moved.set(key, { packets, at: Date.now() });
-  return packets > 0 && Date.now() - moved.get(key).at < STILL_MS;
-}
-
 export function sourceState(source) {
   if (!source.enabled) return ["wait", "disabled"];
-  return isMoving(`source ${source.id}`, source.counters?.packets ?? 0) ? ["good", "sending"] : ["bad", "not sending"];
+  return source.sending ? ["good", "sending"] : ["bad", "not sending"];
 }
 
 export function sinkState(sink) {

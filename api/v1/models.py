@@ -94,6 +94,7 @@ class SourceView(BaseModel):
     sdp_sap: str = Field(description="form of its description by SAP")
     sdp_rtsp: str = Field(description="form of its description by RTSP")
     note: str = Field(description="what the user should know, in words")
+    sending: bool = Field(description="its newest packet is of the last second")
     counters: dict[str, int] = Field(description="of the engine; empty without one")
     receivers: list[ReceiverView] = Field(description="who reports by RTCP, with rtcp_enabled")
 

@@ -54,10 +54,12 @@ def test_governors(tmp_path: Path, names: tuple[str, ...], state: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "row", "state"),
     [
-        ("source", {"enabled": True, "counters": {"packets": 5}}, "good"),
+        ("source", {"enabled": True, "counters": {"packets": 5}, "sending": True}, "good"),
+        ("source", {"enabled": True, "counters": {"packets": 5}, "sending": False}, "bad"),
         ("source", {"enabled": True, "counters": {}}, "bad"),
         ("source", {"enabled": False, "counters": {}}, "good"),
-        ("source", {"enabled": True, "counters": {"packets": 5, "skipped_packets": 1}}, "warning"),
+        ("source", {"enabled": True, "counters": {"packets": 5, "skipped_packets": 1},
+                    "sending": True}, "warning"),
         ("sink", {"counters": {"packets": 5, "lost": 0}}, "good"),
         ("sink", {"counters": {"packets": 5, "late": 2}}, "warning"),
         ("sink", {"counters": {"packets": 0}}, "bad"),

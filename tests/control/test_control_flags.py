@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aes67.control.flag_windows import FlagWindows
-from aes67.control.flags import flags, leg_missing, minimum_time_ms
+from aes67.control.flags import flags, is_sending, leg_missing, minimum_time_ms
 from aes67.shm.layout import SINK_COUNTERS
 
 NOW = 10**18
@@ -53,6 +53,19 @@ def test_another_stream_or_a_restarted_engine_starts_from_nothing() -> None:
     assert flags(ZERO | {"wrong_ssrc": 1}, before, NOW)["rtp_ssrc_error"] is True
     restarted = ZERO | {"wrong_ssrc": 100}
     assert flags(ZERO | {"wrong_ssrc": 1}, restarted, NOW)["rtp_ssrc_error"] is True
+
+
+@pytest.mark.parametrize(("frames", "rate"), [(48, 48000), (6, 48000), (192, 96000), (7, 44100)])
+def test_a_source_is_sending_while_its_packets_are_of_the_last_second(
+    frames: int, rate: int
+) -> None:
+    """As when the clock is lost: what it sent before still counts, but it sends no more."""
+    newest = NOW * rate // 10**9 // frames
+    sent = {"packets": 5, "last_packet": newest}
+    assert is_sending(sent, frames, rate, NOW)
+    assert not is_sending(sent, frames, rate, NOW + 1_100_000_000)
+    assert not is_sending({"packets": 0, "last_packet": newest}, frames, rate, NOW)
+    assert not is_sending(None, frames, rate, NOW)
 
 
 def test_who_looks_seldom_is_not_told_of_long_ago() -> None:

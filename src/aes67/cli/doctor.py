@@ -230,9 +230,9 @@ def stream(kind: str, row: dict[str, Any]) -> Finding:
     if row.get("enabled") is False:
         return Finding(subject, GOOD, "disabled")
     note = str(row.get("note") or "")
+    if kind == "source" and not row.get("sending"):
+        return _not_sending(subject, row, counters, note)
     if not counters.get("packets"):
-        if kind == "source":
-            return _not_sending(subject, row, counters, note)
         return _not_receiving(subject, row, counters, note)
     if note:
         return Finding(subject, WARNING, note)

@@ -96,7 +96,7 @@ PCM_HEAD = ("application", "direction", "process", "channels", "rate")
 def source_row(row: dict[str, Any]) -> tuple[object, ...]:
     """A source as a line of a table."""
     counters = row.get("counters") or {}
-    word = "sending" if counters.get("packets") else "not sending"
+    word = "sending" if row.get("sending") else "not sending"
     return (
         row["id"], row["name"], word if row.get("enabled", True) else "disabled", row["address"],
         row["codec"], len(row["map"]), counters.get("packets"),

@@ -8,6 +8,9 @@ from typing import Any
 RECENT_NS = 100_000_000
 """A packet this young counts as being received, even for a reader who came a moment ago."""
 
+STOPPED_NS = 1_000_000_000
+"""A source whose newest packet is older has stopped: its clock is unlocked, or the engine hangs."""
+
 GROWING = {
     "rtp_seq_id_error": "sequence_errors",
     "rtp_ssrc_error": "wrong_ssrc",
@@ -54,6 +57,16 @@ def flags(
     grown["all_muted"] |= silent
     grown["some_muted"] = missing and not silent
     return grown
+
+
+def is_sending(
+    counters: Mapping[str, int] | None, frames: int, rate: int, media_now_ns: int
+) -> bool:
+    """Whether a source's newest packet, of so many frames at `rate`, is of the last second."""
+    if not counters or not counters["packets"]:
+        return False
+    end_ns = (counters["last_packet"] + 1) * frames * 10**9 // rate
+    return media_now_ns - end_ns < STOPPED_NS
 
 
 def leg_missing(legs: Sequence[Mapping[str, Any]], wanted: int, rate: int) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aes67.config.clock import media_clock
-from aes67.control.flags import flags, leg_missing
+from aes67.control.flags import flags, is_sending, leg_missing
 from aes67.session.checks import NO_GRANDMASTER
 from aes67.session.contract import sink_object, source_object
 from aes67.session.describe import Clock
@@ -36,12 +36,16 @@ def contract_ptp(clock: Clock, ptp: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"status": clock.status, "gmid": clock.gmid, "jitter": round(jitter_ns / 1000)}
 
 
-def source_view(node: Node, number: int, counters: Mapping[str, Any] | None) -> dict[str, Any]:
+def source_view(
+    node: Node, number: int, counters: Mapping[str, Any] | None, media_now_ns: int
+) -> dict[str, Any]:
     """A source with its counters (empty without an engine) and what is to be said of it."""
     source = node.source(number)
+    frames = source.max_samples_per_packet
     return source_object(source, node.config) | {
         **{key: getattr(source, key) for key in OWN_SOURCE_KEYS},
         "note": "; ".join(node.plan.source_notes.get(number, ())),
+        "sending": is_sending(counters, frames, node.state.rate, media_now_ns),
         "counters": dict(counters or {}),
     }
 

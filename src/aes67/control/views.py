@@ -50,9 +50,11 @@ class Views:
 
     def sources(self) -> list[dict[str, Any]]:
         """All sources with counters."""
-        counters = (self._link.snapshot() or {}).get("sources", {})
+        snapshot = self._link.snapshot() or {}
+        counters = snapshot.get("sources", {})
+        now_ns = snapshot.get("clock", {}).get("media_now_ns", 0)
         return [
-            source_view(self._node, key, counters.get(key))
+            source_view(self._node, key, counters.get(key), now_ns)
             | {"receivers": self._rtcp.source_view(counters.get(key, {}).get("ssrc", -1))}
             for key in self._node.sources
         ]
