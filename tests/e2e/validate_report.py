@@ -22,10 +22,11 @@ Bare real-time timers, none of our code and above all its threads, run beside ea
 *stood still* is how late one of them ever was, and for how long one was late in all; a *stall* is a
 moment at which one was late by more than {STALL_NS // 10**6} ms. What differs is judged by its
 instant: *only at stalls* means that each place was recorded within {REACH_NS // 10**6} ms of a
-stall, and that all the rest is identical, down to the last sample. A case that fails otherwise while
-the machine stood still is tried again with buffers of {NAMES[1]}, then of {NAMES[2]} and the largest
-sink delay; one that fails while the machine runs is not. *Buffer* is the one of the last try; what
-came of the ones before it stands in the last column. (Instants are known of the newer tries only.)"""
+stall, and that all the rest is identical, down to the last sample. A case that fails otherwise
+while the machine stood still is tried again with buffers of {NAMES[1]}, then of {NAMES[2]} and the
+largest sink delay; one that fails while the machine runs is not. *Buffer* is the one of the last
+try; what came of the ones before it stands in the last column. (Instants are known of newer tries
+only.)"""
 
 
 def report(done: Mapping[str, Row], every: Sequence[Sequence[str]], facts: Sequence[str]) -> str:
