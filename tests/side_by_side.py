@@ -29,7 +29,6 @@ from aes67.selftest.place import tied_prefix
 
 CALCULATING = (
     "tests/api/test_contract_settings.py",
-    "tests/api/test_contract_streams.py",
     "tests/api/test_hostile_bodies.py",
     "tests/api/test_metrics.py",
     "tests/api/test_native.py",
@@ -62,7 +61,7 @@ TIMED_AMONG_THEM = (
 )
 """Files in these folders that do take, or measure, real time."""
 TIMED, BESIDE = "timed", "calculating"
-PATIENCE_S = 900
+PATIENCE_S = 300
 """Limit of each calculating test, in s: what has the lowest priority may be kept waiting."""
 DISPLAY = re.compile(r"--(durations|durations-min|tb|color)=\S+|-[vq]+")
 """Arguments of pytest that choose no tests; with any other there is one plain pytest."""
