@@ -19,8 +19,10 @@ from aes67.jit import kernel
 FREQUENCY_WALKS = (1.0, 10.0, 100.0, 10_000.0)
 """ns^2/s^3; 1e-18 to 1e-16 s^2/s^3, and 1e-14 for a crystal whose temperature changes, or a master
 that is being pulled to its own reference."""
-PRIOR_EVIDENCE = (0.0, 0.0, 0.0, -20.0)
-"""The last one has to be proved: it makes holdover short."""
+HANDICAP = (0.0, 0.0, 5.0, 25.0)
+"""Evidence that a filter must have beyond that of the calm ones: the noise of software stamps comes
+in series (a way that is warm for some seconds), which restless filters follow and calm ones do not.
+The last one makes holdover short, too."""
 FILTERS = 4
 MIDDLE = 1
 TEMPER = 0.3
@@ -59,8 +61,9 @@ def update(
             surprise = _surprise(floats[i][fs.RESIDUAL], floats[i][fs.SPREAD])
             evidence[i] = evidence[i] * FORGET - surprise
     best = likeliest(evidence)
+    floor = evidence[best] - HANDICAP[best] - EVIDENCE_GAP
     for i in range(FILTERS):
-        evidence[i] = max(evidence[i], evidence[best] - EVIDENCE_GAP)
+        evidence[i] = max(evidence[i], floor + HANDICAP[i])
         # whether there was a step is for the likeliest alone to say; where another filter sees
         # one, it is the filter that was wrong
         if i != best and (results[best] == k.STEPPED or results[i] == k.STEPPED):
@@ -76,7 +79,7 @@ def likeliest(evidence: FloatArray) -> int:
     """Index of the filter with the most evidence; the middle one while there is none."""
     best = MIDDLE
     for i in range(FILTERS):
-        if evidence[i] > evidence[best]:
+        if evidence[i] - HANDICAP[i] > evidence[best] - HANDICAP[best]:
             best = i
     return best
 
@@ -87,10 +90,11 @@ def mix(
 ) -> None:
     """The weighted estimate for `raw_ns` into `out`."""
     weights = np.empty(FILTERS, np.float64)
-    best = evidence[likeliest(evidence)]
+    likely = likeliest(evidence)
+    best = evidence[likely] - HANDICAP[likely]
     total = 0.0
     for i in range(FILTERS):
-        weights[i] = np.exp(TEMPER * (evidence[i] - best))
+        weights[i] = np.exp(TEMPER * (evidence[i] - HANDICAP[i] - best))
         if weights[i] < NEGLIGIBLE:
             weights[i] = 0.0
         total += weights[i]

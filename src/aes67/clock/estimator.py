@@ -29,7 +29,7 @@ class Estimator:
         self._ints = np.zeros((bank.FILTERS, fs.INTS), np.int64)
         self._floats = np.zeros((bank.FILTERS, fs.FLOATS), np.float64)
         self._floats[:, fs.WALK] = bank.FREQUENCY_WALKS
-        self._evidence = np.array(bank.PRIOR_EVIDENCE, np.float64)
+        self._evidence = np.zeros(bank.FILTERS, np.float64)
         self._mixture = np.zeros(bank.MIXED, np.float64)
         self._stale = False
         self._predicted = np.zeros(bank.MIXED, np.float64)
