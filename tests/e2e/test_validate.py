@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from aes67.shm.layout import buffer_bytes_max, delay_limit_frames
+from e2e.machine import WAKE_UP_LIMIT, awake
 from e2e.validate import Ended, Programs, keep, known, told
 from e2e.validate_plan import (
     BEFORE,
@@ -216,6 +217,14 @@ def test_the_report_shows_buffers_tries_and_stalls() -> None:
     page = report({NEEDED_200.name: with_least(NEEDED_200, EXPLAINED)}, EVERY, [])
     assert "only at stalls of the machine: 1, with 2 places and 2 stalls; 0 of 60 s" in page
     assert "90 frames in 2 places differ, only at stalls (2, 0.2 s were near one)" in page
+
+
+def test_polling_processors_are_told() -> None:
+    polled = Try("10 ms", {"ok": True, "format": "S16_LE"}, 1.0, 1.0, 0.5, (), True)
+    page = report({row(polled).name: row(polled)}, EVERY, [])
+    assert "| 10 ms | 1.0 ms, 1 ms in all, polling | 0.5 |" in page
+    with awake() as held:
+        assert held == os.access(WAKE_UP_LIMIT, os.W_OK)
 
 
 def test_times_are_told_as_people_do() -> None:

@@ -19,13 +19,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from aes67.selftest.place import cleaning_up, real_time_prefix, tied_prefix
-from e2e.machine import Watch
+from e2e.machine import Watch, awake
 from e2e.validate_plan import (
     NAMES,
     ROOMS,
@@ -121,6 +121,7 @@ class Trial:
         self._known = known
         self._from_least = from_least
         self._timers = timers
+        self.awake = False
         self._rows: list[Row] = []
 
     def run(self, arguments: Sequence[str]) -> Row:
@@ -150,9 +151,9 @@ class Trial:
                     watch = stack.enter_context(Watch())
             result = self._result(options(arguments, room))
         if watch is None:
-            return Try(room.name, result, None, None, load)
+            return Try(room.name, result, None, None, load, (), self.awake)
         worst, lost = round(watch.worst_ns / 1e6, 2), round(watch.lost_ns / 1e6, 1)
-        return Try(room.name, result, worst, lost, load, tuple(watch.stalls))
+        return Try(room.name, result, worst, lost, load, tuple(watch.stalls), self.awake)
 
     def _result(self, arguments: Sequence[str]) -> dict[str, Any]:
         """What the test printed, or why there is nothing."""
@@ -244,7 +245,11 @@ def validate(chosen: argparse.Namespace) -> int:
     trial = Trial(Programs(), dict(done), from_least=chosen.again, timers=timers)
     facts = machine()
     begun = time.monotonic()
-    with contextlib.closing(all_finished(trial, left, max(1, chosen.jobs))) as rows:
+    with contextlib.ExitStack() as stack:
+        trial.awake = stack.enter_context(awake())
+        rows = stack.enter_context(
+            contextlib.closing(all_finished(trial, left, max(1, chosen.jobs)))
+        )
         for number, row in enumerate(rows, 1):
             keep(chosen.results, row)
             done[row.name] = row
@@ -257,7 +262,9 @@ def validate(chosen: argparse.Namespace) -> int:
     return 0 if all(row.last.fine for row in found) else 1
 
 
-def all_finished(trial: Trial, cases: Sequence[Sequence[str]], jobs: int) -> Iterator[Row]:
+def all_finished(
+    trial: Trial, cases: Sequence[Sequence[str]], jobs: int
+) -> Generator[Row, None, None]:
     """Rows of cases in about their order: self-tests side by side, latency tests alone."""
     for kind, some in itertools.groupby(cases, lambda each: each[0]):
         yield from trial.finished(list(some), jobs if kind == "selftest" else 1)

@@ -85,6 +85,8 @@ class Try:
     lost_ms: float | None
     load: float
     stalls: tuple[tuple[int, int], ...] = ()
+    awake: bool = False
+    """Idle processors polled."""
 
     @property
     def ok(self) -> bool:

@@ -25,8 +25,12 @@ instant: *only at stalls* means that each place was recorded within {REACH_NS //
 stall, and that all the rest is identical, down to the last sample. A case that fails otherwise
 while the machine stood still is tried again with buffers of {NAMES[1]}, then of {NAMES[2]} and the
 largest sink delay; one that fails while the machine runs is not. *Buffer* is the one of the last
-try; what came of the ones before it stands in the last column. (Instants are known of newer tries
-only.)"""
+try; what came of the ones before it stands in the last column.
+
+Where *polling* stands beside the stalls, idle processors polled instead of halting
+(`/dev/cpu_dma_latency` held at 0, as cyclictest does): a virtual processor that halts is given back
+by a busy host 10 to 30 ms late. Older tries were without, and the instants of what differed were
+not kept."""
 
 
 def report(done: Mapping[str, Row], every: Sequence[Sequence[str]], facts: Sequence[str]) -> str:
@@ -141,7 +145,8 @@ def stood_still(each: Try) -> str:
     """`34.2 ms, 120 ms in all`."""
     if each.worst_ms is None or each.lost_ms is None:
         return "not known"
-    return f"{each.worst_ms:.1f} ms, {each.lost_ms:.0f} ms in all"
+    polling = ", polling" if each.awake else ""
+    return f"{each.worst_ms:.1f} ms, {each.lost_ms:.0f} ms in all{polling}"
 
 
 def delay_line(row: Row) -> str:

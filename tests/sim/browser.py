@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import AsyncIterator
@@ -105,6 +106,7 @@ async def chromium() -> AsyncIterator[Page]:
         process = await asyncio.create_subprocess_exec(
             "chromium", *OPTIONS, f"--user-data-dir={home}", "about:blank",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            env=os.environ | {"TMPDIR": home},  # where it leaves a folder at each start
         )  # fmt: skip
         try:
             port = await _port(process)

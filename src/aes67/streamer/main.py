@@ -18,13 +18,14 @@ from aes67.streamer.worker import Worker
 
 log = logging.getLogger("aes67.streamer")
 
+FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 NICENESS = 10
 """Sound on the network comes before sound in a browser."""
 
 
 def main() -> int:
     """Work until the link is closed."""
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, format=FORMAT)
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
     for number in (signal.SIGINT, signal.SIGHUP):
