@@ -79,7 +79,9 @@ async def _run(options: argparse.Namespace, config: Config) -> None:
         log.info("serving on port %d", listener.port)
         await stop.wait()
     finally:
-        await control.streaming.close()  # else the listener waits for who listens
+        # else the listener waits for who listens, and for who has something fetched
+        await control.streaming.close()
+        control.fetches.end()
         await listener.close()
         await control.close()
 

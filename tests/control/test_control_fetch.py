@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from aes67.control import fetch as module
-from aes67.control.fetch import MAX_BYTES, fetch
+from aes67.control.fetch import CONCURRENT, MAX_BYTES, Fetches, fetch
 from aes67.errors import Refused
 from aes67.services.destinations import is_allowed, is_neighbour
 
@@ -199,6 +198,32 @@ async def test_many_at_once_wait_for_each_other() -> None:
         writer.write(OK + b"Content-Length: 0\r\n\r\n")
         await writer.drain()
 
+    fetches = Fetches()
     async with server(slow) as url:
-        await asyncio.gather(*(fetch(url) for _ in range(30)))
-    assert peak <= module.CONCURRENT
+        await asyncio.gather(*(fetches.get(url) for _ in range(30)))
+    assert peak <= CONCURRENT
+
+
+async def test_nobody_waits_for_a_fetch_when_the_daemon_ends() -> None:
+    """Neither for those that run, nor for those that wait for their turn, nor for new ones."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    fetches = Fetches()
+    requests: list[bytes] = []
+    async with server(silent, requests) as url:
+        waiting = [asyncio.create_task(fetches.get(f"{url}/{n}")) for n in range(CONCURRENT + 2)]
+        while len(requests) < CONCURRENT:  # noqa: ASYNC110 (the server tells nothing)
+            await asyncio.sleep(0.01)
+        gone = asyncio.create_task(fetches.get(f"{url}/gone"))
+        await asyncio.sleep(0)
+        gone.cancel()  # its client has gone: that is another matter
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        fetches.end()
+        for each in waiting:
+            with pytest.raises(Refused, match="the daemon is ending"):
+                await each
+        with pytest.raises(Refused, match="the daemon is ending"):
+            await fetches.get(url)

@@ -103,6 +103,7 @@ class Control:
         self._script = StatusScript()
         self._pcm_names = PcmNames(runtime_dir)
         self._heartbeat = Heartbeat()
+        self.fetches = fetch.Fetches()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch: LinkWatch | None = None
         self._retry: asyncio.Task[None] | None = None
@@ -168,7 +169,7 @@ class Control:
             Refused: nothing has changed.
         """
         if not sink.use_sdp:
-            text = await fetch.fetch(sink.source)
+            text = await self.fetches.get(sink.source)
             sink = sink.model_copy(update={"sdp": text, "use_sdp": True})
         await self.node.put_sink(sink)
         self.views.windows.forget(sink.id)

@@ -14,12 +14,10 @@ from aes67.services.destinations import is_allowed
 MAX_BYTES = 64 << 10
 TIMEOUT_S = 10.0
 CONCURRENT = 8
-"""Fetches at once; the next one waits."""
+"""Of `Fetches` at once; the next one waits."""
 
 INVALID_URL = "invalid URL"
 CANNOT_RETRIEVE = "cannot retrieve SDP"
-
-_slots = asyncio.Semaphore(CONCURRENT)
 
 
 async def fetch(url: str, timeout_s: float = TIMEOUT_S) -> str:
@@ -46,7 +44,7 @@ async def fetch(url: str, timeout_s: float = TIMEOUT_S) -> str:
     if scheme == "rtsp":
         request = f"DESCRIBE rtsp://{name}{target} RTSP/1.0\r\nCSeq: 1\r\n"
     try:
-        async with _slots, asyncio.timeout(timeout_s):
+        async with asyncio.timeout(timeout_s):
             return await _ask(host, port, request, scheme.upper())
     except TimeoutError:
         reason = f"no answer within {timeout_s:g} s"
@@ -55,6 +53,38 @@ async def fetch(url: str, timeout_s: float = TIMEOUT_S) -> str:
     except _Bad as error:
         reason = str(error)
     raise Refused("source", url, f"{CANNOT_RETRIEVE}: {reason}")
+
+
+class Fetches:
+    """Fetches on behalf of others, who are not kept waiting when the daemon ends."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[str]] = set()
+        self._slots = asyncio.Semaphore(CONCURRENT)
+        self._ended = False
+
+    async def get(self, url: str) -> str:
+        """As `fetch`."""
+        if not self._ended:
+            task = asyncio.create_task(self._in_turn(url))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            try:
+                return await task
+            except asyncio.CancelledError:
+                if not self._ended:
+                    raise
+        raise Refused("source", url, f"{CANNOT_RETRIEVE}: the daemon is ending")
+
+    async def _in_turn(self, url: str) -> str:
+        async with self._slots:
+            return await fetch(url)
+
+    def end(self) -> None:
+        """Give up the ones that run, and begin none."""
+        self._ended = True
+        for task in self._running:
+            task.cancel()
 
 
 class _Bad(Exception):
