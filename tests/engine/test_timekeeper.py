@@ -20,7 +20,8 @@ from aes67.clock.lock import State
 from aes67.engine.ptp_network import clock_identity
 from aes67.engine.timekeeper import Timekeeper
 from aes67.errors import Refused
-from aes67.net.timestamping import OPT_CMSG, OPT_TSONLY, RX_SOFTWARE, SOFTWARE
+from aes67.net.timestamping import OPT_CMSG, OPT_TSONLY, RX_SOFTWARE, SOFTWARE, raw_now
+from aes67.ptp.ladder import MISSES
 from e2e.machine import Watch
 from sim import waiting
 from sim.netns import ip, namespaces, plug, ptp4l, veth_pair
@@ -283,6 +284,23 @@ async def test_an_interface_that_is_unplugged_and_plugged_in_again(tmp_path: Pat
             await until_state(listener, State.LOCKED)
             assert listener.record.session_epoch == 0
             assert keeper.snapshot()["trouble"] == ""
+
+
+@pytest.mark.root
+async def test_a_link_that_comes_back_is_trusted_to_stamp_at_once() -> None:
+    """What is sent without a link is never stamped, and would cost a minute of worse stamps."""
+    with veth_pair() as (_, b, interface):
+        async with keeping(b, ptp(interface=interface)) as (keeper, _):
+            assert keeper._ports is not None
+            shell = keeper._ports.shells[0]
+            assert shell is not None
+            for _ in range(MISSES):
+                shell.ladder.transmitted(False, raw_now())
+            assert keeper.snapshot()["timestamps"]["rung"] == "kernel, receive only"
+            keeper.link_back("another")
+            assert keeper.snapshot()["timestamps"]["rung"] == "kernel, receive only"
+            keeper.link_back(interface)
+            assert keeper.snapshot()["timestamps"]["rung"] == "kernel"
 
 
 @pytest.mark.root

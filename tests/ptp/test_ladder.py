@@ -31,6 +31,27 @@ def test_five_misses_in_ten_seconds_cost_a_rung_and_a_good_minute_wins_it_back()
     assert ladder.changes == 2
 
 
+def test_what_was_missed_without_a_link_is_forgotten_when_it_is_back() -> None:
+    """Else a cable that was out for some seconds would cost a minute of worse stamps."""
+    ladder = Ladder()
+    ladder.use_card(True)
+    for second in range(5):
+        ladder.transmitted(False, second * NS, card=False)
+    assert ladder.rung is Rung.KERNEL_RECEIVE
+    ladder.link_back()
+    assert ladder.rung is Rung.HARDWARE
+    ladder.transmitted(True, 6 * NS, card=True)
+    assert (ladder.rung, ladder.transmit_missed, ladder.changes) == (Rung.HARDWARE, 5, 3)
+    for second in range(7, 12):
+        ladder.transmitted(False, second * NS, card=False)
+    assert ladder.rung is Rung.KERNEL_RECEIVE
+    for each in range(5):  # another direction's are another matter
+        ladder.received(False, 12 * NS + each)
+    ladder.use_card(False)
+    ladder.link_back()
+    assert ladder.rung is Rung.USERSPACE
+
+
 def test_without_receive_stamps_nothing_of_the_kernel_is_used() -> None:
     ladder = Ladder()
     for i in range(5):

@@ -222,8 +222,9 @@ class PtpNetwork:
         self.sockets.look_around()
 
     def rejoin(self) -> None:
-        """Join the groups again."""
+        """Join the groups again, as the link has come back."""
         self.sockets.rejoin()
+        self.ladder.link_back()
 
     def close(self) -> None:
         """Leave the loop and the groups."""

@@ -57,8 +57,12 @@ class _Side:
         self._stamps += 1
         waited = now_ns - self._since_ns >= RETRY_NS
         if not self.good and waited and self._stamps >= RETRY_STAMPS:
-            self.good = True
-            self._misses.clear()
+            self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """What was missed says nothing any more."""
+        self.good = True
+        self._misses.clear()
 
 
 class Ladder:
@@ -106,6 +110,13 @@ class Ladder:
             before = self.rung
             self.card = usable
             self.changes += before is not self.rung
+
+    def link_back(self) -> None:
+        """The link is there again: what was sent without one was never stamped, whoever stamps."""
+        before = self.rung
+        self._transmit.begin_anew()
+        self._card_transmit.begin_anew()
+        self.changes += before is not self.rung
 
     def received(self, present: bool, now_ns: int, card: bool | None = None) -> None:
         """An event message came, with or without a stamp of the kernel, and of the card.
