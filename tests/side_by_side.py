@@ -127,7 +127,7 @@ class Both:
         self._arguments, self._folder = arguments, folder
         self.codes: dict[str, int] = {}
         self.seconds: dict[str, float] = {}
-        self._began = time.monotonic()
+        self._began = time.time()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._interrupt)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -154,7 +154,9 @@ class Both:
     def wait(self, half: str) -> None:
         code = self._children[half].wait()
         self.codes[half] = code if code >= 0 else 128 - code
-        self.seconds[half] = time.monotonic() - self._began
+        tally = self._folder / half  # written when it came to its end, maybe long before this
+        ended = tally.stat().st_mtime if tally.exists() else time.time()
+        self.seconds[half] = ended - self._began
 
     def tally(self) -> dict[str, int]:
         """Outcomes of both; a half that did not come to its end adds none."""
