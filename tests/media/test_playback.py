@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, chain
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,6 +119,49 @@ def test_a_pause_and_a_new_run_keep_the_frames_that_were_due() -> None:
     client.look(NOW + 512, run=2, anchor=resumed, start=100, appl=900)
     assert client.tail == (NOW, NOW + 100)
     assert client.readable == (resumed + 100, resumed + 900)
+
+
+def test_frames_due_after_a_pause_wait_for_the_run_that_goes_on() -> None:
+    client = Client()
+    client.look(NOW + 90, appl=900)
+    client.look(NOW + 130, run=2, state=RUN_PAUSED, start=100, appl=900)
+    assert client.tail == (NOW, NOW + 100)
+    at_once = Client()
+    at_once.look(NOW, anchor=NOW + 3, appl=900)
+    at_once.look(NOW + 12, run=2, state=RUN_PAUSED, anchor=NOW + 3, appl=900)
+    assert at_once.tail == (NOW + 3, NOW + 3)
+
+
+def packed(client: Client, begin: int, end: int) -> list[int]:
+    """Positions that a packet of the media frames [begin, end) takes, as the tick finds them."""
+    state = client.state
+    parts = [("tail_from", "tail_to", "tail_anchor"), ("from_frame", "to_frame", "anchor")]
+    return [
+        frame - int(state[anchor])
+        for low, high, anchor in parts
+        for frame in range(max(begin, int(state[low])), min(end, int(state[high])))
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(12, 40), st.integers(1, 40)), max_size=6))
+def test_every_frame_leaves_once_whatever_is_paused(spans: list[tuple[int, int]]) -> None:
+    """Frames to play and to pause for by turns, seen and packed by a tick every 12 frames."""
+    client = Client()
+    instants = [NOW + passed for passed in accumulate(chain.from_iterable(spans))]
+    run, state, anchor, start = 1, RUN_RUNNING, NOW, 0
+    carried: list[int] = []
+    for now in range(NOW, NOW + sum(map(sum, spans)) + 100, 12):
+        while instants and instants[0] <= now:
+            at = instants.pop(0)
+            run += 1
+            if state == RUN_RUNNING:
+                state, start = RUN_PAUSED, at - anchor
+            else:
+                state, anchor = RUN_RUNNING, at - start
+        client.look(now, run=run, state=state, anchor=anchor, start=start, appl=RING)
+        carried += packed(client, now - 12, now)
+    assert carried == list(range(len(carried)))
+    assert len(carried) >= sum(played for played, _ in spans)
 
 
 def test_a_run_that_follows_within_a_tick_does_not_lend_its_frames_to_the_last() -> None:

@@ -60,14 +60,20 @@ def rule_broken(header: Header, state: Record, now: int, rate: int, ring_frames:
 
 @kernel
 def close_segment(header: Header, state: Record, now: int) -> None:
-    """The run stops being audible at frame `now`: what was due before it may still be packed."""
+    """The run stops being audible at frame `now`: what was due before it may still be packed.
+
+    A run that goes on where this one was, after a pause, has what was due from there on.
+    """
+    limit = now
     end = header.appl_pos
     if header.run != state["run"]:
         end = min(end, header.start_pos)
+        if header.state == RUN_PAUSED or (header.state != RUN_IDLE and header.start_pos > 0):
+            limit = min(now, state["anchor"] + min(max(header.start_pos, 0), _FAR))
     written = state["anchor"] + min(max(end, 0), _FAR)
     state["tail_anchor"] = state["anchor"]
     state["tail_from"] = state["from_frame"]
-    state["tail_to"] = max(min(max(state["to_frame"], written), now), state["from_frame"])
+    state["tail_to"] = max(min(max(state["to_frame"], written), limit), state["from_frame"])
     state["audible"] = 0
     state["from_frame"] = 0
     state["to_frame"] = 0
