@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import tempfile
@@ -22,6 +23,7 @@ from aes67.services.engine_link import EngineLink
 from aes67.shm.layout import (
     CAPTURE,
     EVENT_RECONFIGURED,
+    FORMATS,
     MSG_FREE,
     RUN_RUNNING,
     STREAM,
@@ -161,3 +163,22 @@ async def test_the_bus_maps_as_it_is_described(house: House) -> None:
     assert region.size == reply["bytes"] == 4096 + 4 * shape[0] * shape[1]
     assert not np.any(region.samples(shape)[:, :48000])
     client.close()
+
+
+async def test_the_largest_buffer_offered_at_one_rate_holds_at_the_one_it_changes_to(
+    house: House,
+) -> None:
+    """As `speaker-test -r 44100` on a device at 48 kHz whose rate follows the application."""
+    await house.link.apply(plan_message(rate_follows_app=True), EMPTY_TABLES)
+    client = AlsaClient(house.path)
+    most = int((await client.hello())["buffer_bytes_max"])
+    lower = plan_message(rate=44100, tick_frames=11, rate_follows_app=True)
+    await house.link.apply(lower, EMPTY_TABLES)
+    stereo = {"rate": 44100, "format": FORMATS.index("S16_LE"), "buffer_frames": most // 4}
+    reply = await client.setup(**stereo)
+    assert reply["status"] == 0
+    assert reply["ring_frames"] >= most // 4
+    stereo["buffer_frames"] += 1
+    assert (await client.setup(**stereo))["status"] == -errno.EINVAL
+    client.close()
+    await until(lambda: house.pcms() == {})

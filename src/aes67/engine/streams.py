@@ -10,7 +10,7 @@ import numpy as np
 from aes67.engine.atomics import load_word, store_word
 from aes67.engine.memory import populate
 from aes67.engine.mmsg import address_of
-from aes67.engine.plan import Plan
+from aes67.engine.plan import RATES, Plan
 from aes67.engine.wiring import (
     PCM_CHANGES,
     SLOT_CHANNELS,
@@ -152,7 +152,9 @@ def _check(plan: Plan, channels: int, first: int, buffer_frames: int) -> None:
         raise Refused("channels", channels, f"is 1 to {MAX_STREAM_CHANNELS}")
     if first < 0 or first + channels > plan.device_channels:
         raise Refused("first", first, f"ends within {plan.device_channels} channels")
-    limit = max(buffer_bytes_max(plan.rate), buffer_bytes_max(plan.rate, channels))
+    # The buffer may have been offered at another rate, before this application changed it.
+    rate = max(RATES) if plan.rate_follows_app else plan.rate
+    limit = max(buffer_bytes_max(rate), buffer_bytes_max(rate, channels))
     most = limit // (channels * _SAMPLE_BYTES_MIN)
     if not 1 <= buffer_frames <= most:
         raise Refused("buffer_frames", buffer_frames, f"is 1 to {most}")
