@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -217,3 +218,29 @@ def test_a_home_that_cannot_be_written_is_named(libraries: Path, home: Path) -> 
     with pytest.raises(OSError, match="cannot be written") as caught:
         alsa.install(False)
     assert caught.value.filename == str(home / ".asoundrc")
+
+
+def test_a_users_block_goes_though_the_systems_file_is_roots(
+    libraries: Path, home: Path, tmp_path: Path
+) -> None:
+    """As a user: root without its capabilities meets the same "permission denied"."""
+    file = tmp_path / "conf.d" / "60-aes67.conf"
+    alsa.install(True, system_file=file)
+    alsa.install(False)
+    file.parent.chmod(0o500)
+    statement = (
+        "import pathlib, aes67.alsa.install as alsa\n"
+        f"print(*alsa.remove(system_file=pathlib.Path({str(file)!r})), sep='\\n')"
+    )
+    bare = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*bare, sys.executable, "-c", statement], capture_output=True, text=True, check=False
+    )
+    file.parent.chmod(0o700)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"took our block out of {home / '.asoundrc'}",
+        f"{file} stays: root takes it away (sudo aes67 alsa remove)",
+    ]
+    assert file.exists()
+    assert not (home / ".asoundrc").exists()

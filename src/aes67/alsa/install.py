@@ -77,15 +77,12 @@ def remove(*, system_file: Path = SYSTEM_FILE, own_file: Path | None = None) -> 
     """Take away exactly what `install` added, for this user and (as root) for everybody.
 
     Returns:
-        One sentence for each thing done; empty when nothing was installed.
+        One sentence for each thing done, or left to root; empty when nothing was installed.
 
     Raises:
         OSError: a file could not be written or deleted.
     """
     done = []
-    if _is_ours(system_file):
-        system_file.unlink()
-        done.append(f"deleted {system_file}")
     own_file = own_file or user_file()
     text = _read(own_file)
     rest = BLOCK.sub("", text)
@@ -95,6 +92,12 @@ def remove(*, system_file: Path = SYSTEM_FILE, own_file: Path | None = None) -> 
         else:
             own_file.resolve().unlink()
         done.append(f"took our block out of {own_file}")
+    if _is_ours(system_file):
+        try:
+            system_file.unlink()
+            done.append(f"deleted {system_file}")
+        except PermissionError:
+            done.append(f"{system_file} stays: root takes it away (sudo aes67 alsa remove)")
     return done
 
 
