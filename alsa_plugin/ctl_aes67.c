@@ -271,8 +271,7 @@ static int open_ctl(struct ctl *ctl, const char *name, int mode)
 		return -errno;
 	err = connect_engine(&ctl->link, ctl);
 	if (err < 0) {
-		SNDERR("aes67: cannot reach the engine at %s: %s", ctl->params.server,
-		       snd_strerror(err));
+		params_unreachable(&ctl->params, err);
 		return err == -EACCES || err == -EPERM ? err : -ENODEV;
 	}
 	describe(ctl);

@@ -151,8 +151,11 @@ static int set_up_stream(struct pcm *pcm)
 	if (err == 0)
 		err = link_wait(&pcm->link, LINK_UP, SETUP_TIMEOUT_MS);
 	if (err < 0)
-		SNDERR("aes67: the engine refuses %u channels from %u at %u Hz: %s", io->channels,
-		       pcm->params.first, io->rate, snd_strerror(err));
+		SNDERR("aes67: the engine refuses %u channels from %u at %u Hz: %s%s", io->channels,
+		       pcm->params.first, io->rate, snd_strerror(err),
+		       err == -EBUSY ? " (in use exclusively or at another rate; else the "
+				       "daemon's log says why)"
+				     : "");
 	return err;
 }
 

@@ -196,3 +196,17 @@ int params_read(struct params *params, snd_config_t *conf)
 	}
 	return find_server(params);
 }
+
+void params_unreachable(const struct params *params, int err)
+{
+	if (err == -EACCES)
+		SNDERR("aes67: no right to open %s: a daemon of root's gives it to the group audio "
+		       "(usermod -aG audio USER, then log in anew)",
+		       params->server);
+	else
+		SNDERR("aes67: cannot reach the engine at %s: %s%s", params->server,
+		       snd_strerror(err),
+		       err == -ECONNREFUSED ? " (left by a daemon that was killed? remove it, or "
+					      "set AES67_SERVER)"
+					    : "");
+}

@@ -29,4 +29,7 @@ struct params {
  * -ENODEV when no engine's socket is there. */
 int params_read(struct params *params, snd_config_t *conf);
 
+/* Say that connecting to the socket failed with `err`, and what to do about it. */
+void params_unreachable(const struct params *params, int err);
+
 #endif

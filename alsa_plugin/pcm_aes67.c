@@ -25,8 +25,7 @@
 static void complain(const struct params *params, bool is_connected, int err)
 {
 	if (!is_connected)
-		SNDERR("aes67: cannot reach the engine at %s: %s", params->server,
-		       snd_strerror(err));
+		params_unreachable(params, err);
 	else if (err == -ETIMEDOUT)
 		SNDERR("aes67: the engine at %s does not answer", params->server);
 	else if (err == -EPROTO || err == -EPROTONOSUPPORT)

@@ -181,6 +181,7 @@ class Engine:
         self.controls = [0, 1, 0, 1, 1]
         self.answers = True
         self.hello_answer: dict[str, Any] = {}
+        self.setup_status = 0
         self.bus_runs = True
         self.generation = time.time_ns()
         self.clock = Clock(arguments.media_ns, arguments.speed, self.generation)
@@ -314,8 +315,9 @@ class Engine:
 
     def set_up(self, client: Client, setup: Any) -> None:
         fields = {"type": layout.MSG_STREAM, "serial": int(setup["serial"])}
-        if int(setup["rate"]) not in self.rates:
-            self.send(client, layout.STREAM_REPLY, fields | {"status": -22}, [])
+        status = -22 if int(setup["rate"]) not in self.rates else self.setup_status
+        if status:
+            self.send(client, layout.STREAM_REPLY, fields | {"status": status}, [])
             return
         if int(setup["rate"]) != self.rate:
             self.rate = int(setup["rate"])
@@ -374,6 +376,10 @@ class Engine:
     def do_hello_answer(self, **fields: Any) -> None:
         """Other fields in the next CAPS."""
         self.hello_answer = fields
+
+    def do_setup_status(self, number: int) -> None:
+        """Every SETUP is refused with this negative error number; 0: none is."""
+        self.setup_status = number
 
     def do_event(self, kind: int) -> None:
         for client in self.clients:

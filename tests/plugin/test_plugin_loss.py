@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -207,11 +208,23 @@ def test_open_without_an_engine_says_why(mock: Mock) -> None:
     mock.kill()
     done = mock.run(*APPLICATIONS["aplay"].split())
     assert done.returncode == 1
-    assert f"cannot reach the engine at {mock.socket}: Connection refused" in done.stderr
+    assert f"cannot reach the engine at {mock.socket}: Connection refused (left by" in done.stderr
     assert "audio open error: No such device" in done.stderr
     mock.socket.unlink()
     done = mock.run(*APPLICATIONS["aplay"].split())
     assert "No such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize("command", [APPLICATIONS["aplay"], "amixer -D aes67 contents"])
+def test_open_without_the_right_to_names_the_group(mock: Mock, command: str) -> None:
+    """As a user: root without its capabilities meets the same "permission denied"."""
+    mock.socket.chmod(0)
+    bare = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    done = mock.run(*bare, *command.split())
+    assert done.returncode == 1
+    assert f"no right to open {mock.socket}: a daemon of root's" in done.stderr
+    assert "usermod -aG audio USER" in done.stderr
+    assert "Permission denied" in done.stderr
 
 
 def test_open_of_a_silent_engine_gives_up(mock: Mock) -> None:

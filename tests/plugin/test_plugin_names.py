@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -92,6 +93,13 @@ def test_refusal_is_told(answer: dict[str, int], text: str, error: str, steady: 
     steady.do("hello_answer")
     assert text in told
     assert f"audio open error: {error}" in told
+
+
+def test_a_busy_device_says_what_may_keep_it_busy(steady: Mock) -> None:
+    steady.do("setup_status", number=-errno.EBUSY)
+    told = error_of(steady, "aes67hw:8,4")
+    steady.do("setup_status", number=0)
+    assert "8 channels from 4 at 48000 Hz: Device or resource busy (in use exclusively " in told
 
 
 def test_unknown_field_of_a_definition(steady: Mock) -> None:
