@@ -40,7 +40,7 @@ apt_install() {
     if [ "$(id -u)" -ne 0 ]; then
         say "These packages are missing. Install them, then run the same command again:"
         say
-        say "    sudo apt-get install --no-install-recommends ${wanted[*]}"
+        say "    sudo apt-get update && sudo apt-get install --no-install-recommends ${wanted[*]}"
         say
         exit 1
     fi
@@ -54,6 +54,16 @@ refresh_lists() {
     apt-get update -qq </dev/null || say "setup: apt-get update failed; going on with the lists there are"
 }
 
+# What will turn out to be missing once the packages above are there, so that one command is enough.
+foreseen() {
+    local major runtime
+    major=$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' || true)
+    runtime="libclang-rt-${major%%[!0-9]*}-dev"
+    installed "$runtime" || ! known "$runtime" || printf '%s ' "$runtime"
+    [ -n "$(find_python)" ] || ! known python3.11 ||
+        printf '%s ' python3.11 python3.11-venv python3.11-dev
+}
+
 system_packages() {
     command -v dpkg-query >/dev/null || {
         say "setup: no dpkg here; install what packaging/setup.sh names with your own package manager"
@@ -64,6 +74,7 @@ system_packages() {
     if [ "${#wanted[@]}" -gt 0 ]; then
         refresh_lists
         refreshed=yes
+        read -ra wanted <<<"${wanted[*]} $(foreseen)"
         apt_install "${wanted[@]}"
     fi
     # Python 3.11 has its own package names where the system's Python is older (Ubuntu 22.04).

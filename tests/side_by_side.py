@@ -50,6 +50,7 @@ CALCULATING = (
     "tests/test_docs.py",
     "tests/test_interop.py",
     "tests/test_jit.py",
+    "tests/test_setup.py",
     "tests/test_side_by_side.py",
     "tests/wire",
 )
