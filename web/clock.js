@@ -30,7 +30,7 @@ function Following({ clock }) {
   return html`<dl class="figures">
     <${Fact} name="Offset">${nanoseconds(clock.offset_ns)}<//>
     <${Fact} name="Uncertainty" note="3 σ">${nanoseconds(clock.uncertainty_ns)}<//>
-    <${Fact} name="Rate">${ppm(clock.offset_ns === null || clock.offset_ns === undefined ? null : clock.rate_ppm)}<//>
+    <${Fact} name="Rate">${ppm(clock.path_delay_ns === null || clock.path_delay_ns === undefined ? null : clock.rate_ppm)}<//>
     <${Fact} name="Path delay" note=${clock.asymmetry_ns ? `asymmetry ${nanoseconds(clock.asymmetry_ns)}` : ""}>
       ${nanoseconds(clock.path_delay_ns)}<//>
     <${Fact} name="Jitter" note="from master">${nanoseconds(jitter.sync)}<//>

@@ -117,4 +117,5 @@ def test_durations_are_written_with_the_unit_that_fits() -> None:
     assert in_words(412) == "412 ns"
     assert in_words(7_250) == "7.25 us"
     assert in_words(-300_000) == "-300 us"
+    assert [in_words(n) for n in (999_400_000, 999_999_970)] == ["999 ms", "1 s"]
     assert in_words(2_000_000_000_000) == "2000 s"

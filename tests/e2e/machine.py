@@ -6,11 +6,8 @@ The proof is a bare timer, none of our code, on each processor and above every t
 
 from __future__ import annotations
 
-import contextlib
-import struct
 import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
@@ -22,8 +19,6 @@ from standstill import STALL_NS, timers
 Result = TypeVar("Result")
 
 TRIES = 5
-WAKE_UP_LIMIT = Path("/dev/cpu_dma_latency")
-"""PM QoS: the time in us that a processor may take to wake up, while the file is held open."""
 
 PROBE = """
 import signal, sys, time
@@ -93,22 +88,6 @@ class Watch:
         self.stalls = sorted(
             pair for each in said for pair in zip(each[2::2], each[3::2], strict=True)
         )
-
-
-@contextlib.contextmanager
-def awake() -> Iterator[bool]:
-    """Have idle processors poll instead of halting, as cyclictest does; whether that is permitted.
-
-    A virtual processor that halts is given back by a busy host 10 to 30 ms late.
-    """
-    try:
-        file = WAKE_UP_LIMIT.open("wb", buffering=0)
-    except OSError:
-        yield False
-        return
-    with file:
-        file.write(struct.pack("i", 0))
-        yield True
 
 
 def without_stall(attempt: Callable[[], Result], fine: Callable[[Result], bool]) -> Result:

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from aes67.shm.layout import buffer_bytes_max, delay_limit_frames
-from e2e.machine import WAKE_UP_LIMIT, awake
 from e2e.validate import Ended, Programs, keep, known, told
 from e2e.validate_plan import (
     BEFORE,
@@ -39,6 +38,7 @@ from e2e.validate_plan import (
     with_least,
 )
 from e2e.validate_report import report
+from standstill import WAKE_UP_LIMIT, awake
 
 EVERY = list(cases(60))
 SAMPLES = [case for case in EVERY if case[0] == "selftest"]

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from aes67.selftest.place import cleaning_up, real_time_prefix, tied_prefix
-from e2e.machine import Watch, awake
+from e2e.machine import Watch
 from e2e.validate_plan import (
     NAMES,
     ROOMS,
@@ -44,7 +44,7 @@ from e2e.validate_plan import (
     with_least,
 )
 from e2e.validate_report import machine, report, stood_still
-from standstill import PRIORITY
+from standstill import PRIORITY, awake
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "docs" / "validation"

@@ -180,6 +180,11 @@ async def test_the_mode_can_be_changed_while_it_runs() -> None:
             identity = keeper.snapshot()["port_identity"]
             await keeper.configure(ptp(domain=9))
             assert keeper.snapshot()["port_identity"] == identity
+            with pytest.raises(Refused):
+                await keeper.configure(ptp(domain=9, interface="nosuch0"))
+            for dscp in (48, 0, 46):  # which takes other sockets
+                await keeper.configure(ptp(domain=9, dscp=dscp))
+                assert keeper.snapshot()["port_identity"] == identity
             assert listener.record.state == State.UNLOCKED
             words = "heard in domain 7"
             await until(lambda: words in keeper.snapshot()["reason"], keeper.snapshot)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from aes67.clock.lock import State
+from aes67.clock.measurement import Measurement
 from aes67.clock.timebase import NS
-from aes67.ptp.foreign import CAPACITY
+from aes67.ptp.foreign import CAPACITY, ForeignMaster
 from aes67.ptp.heard import CAPACITY as HEARD
 from aes67.ptp.ordinary_clock import OrdinaryClock
 from aes67.ptp.snapshot import render
@@ -376,3 +377,76 @@ def test_only_garbage_arrives() -> None:
     assert clock.port is not None
     assert clock.port.malformed == 100
     assert reason(clock).startswith("only malformed PTP messages on sim0")
+
+
+@pytest.mark.parametrize("lost", ["Sync", "Follow_Up"])
+def test_what_lost_its_counterpart_does_not_meet_the_one_of_hours_later(lost: str) -> None:
+    """The sequence numbers come again after 65536."""
+    master = ForeignMaster(PortIdentity(bytes(8), 1), 0)
+
+    def sync(number: int) -> Measurement | None:
+        return master.synced(number & 0xFFFF, number * NS + 5, 0, 0, two_step=True)
+
+    def follow_up(number: int) -> Measurement | None:
+        return master.followed_up(number & 0xFFFF, number * NS, 0)
+
+    assert (follow_up if lost == "Sync" else sync)(7) is None
+    for number in (*range(8, 20), *range(65_535, 65_560)):
+        first, second = (sync, follow_up) if lost == "Sync" else (follow_up, sync)
+        assert first(number) is None
+        found = second(number)
+        assert found is not None
+        assert (found.raw_ns, found.master_ns) == (number * NS + 5, number * NS)
+    assert (sync(65_561), sync(65_562)) == (None, None)
+    assert follow_up(65_562) is not None, "those on their way wait for each other"
+    assert follow_up(65_561) is not None
+
+
+def test_while_nothing_is_followed_nobody_knows_the_offset() -> None:
+    world, master, clock = scene(30)
+    master.step_ns = 2 * NS
+    states = set()
+    while world.now < 40 * NS:
+        world.run(world.now / NS + 0.05)
+        snapshot = render(clock, world.local.at(world.now))
+        states.add(snapshot["state"])
+        locked = snapshot["state"] == "locked"
+        assert (snapshot["offset_ns"] is not None) is locked
+        assert (snapshot["uncertainty_ns"] is not None) is locked
+    assert states == {"locked", "unlocked", "locking"}
+
+
+def test_a_better_master_that_cannot_be_measured_is_the_reason() -> None:
+    world, master, clock = scene(30)
+    better = Master(world, bytes.fromhex("001dc1fffe000002"), master.law, priority1=1)
+    better.syncing = False
+    better.start(world.now)
+    world.run(60)
+    assert clock.lock.state is State.HOLDOVER
+    name = "00-1D-C1-FF-FE-00-00-02"
+    assert reason(clock).startswith(f"taking over from {NAME} to {name}: no Sync from {name}")
+
+
+def test_a_better_master_of_another_time_is_told_from_a_jump() -> None:
+    world, master, clock = scene(30)
+    reasons: list[str] = []
+    become = clock.lock.become
+
+    def noted(state: State, reason: str, now_ns: int) -> bool:
+        reasons.append(reason)
+        return become(state, reason, now_ns)
+
+    clock.lock.become = noted  # type: ignore[method-assign]
+    law = Oscillator(ppm=30, start_ns=EPOCH + 3 * NS)
+    better = Master(world, bytes.fromhex("001dc1fffe000002"), law, priority1=1).start(world.now)
+    world.run(60)
+    assert "00-1D-C1-FF-FE-00-00-02 is followed now, whose time differs by 3 s" in reasons
+    assert not [each for each in reasons if "jumped" in each]
+    better.step_ns = NS
+    world.run(70)
+    assert "the master's time jumped by 1 s" in reasons
+
+
+def test_a_master_that_announces_less_often_than_it_says() -> None:
+    _, _, clock = scene(30, said_log_announce=-3)
+    assert reason(clock) == f"{NAME} announces less often than it says"

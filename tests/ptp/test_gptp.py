@@ -13,6 +13,7 @@ from aes67.clock.timebase import NS, Line, rate_to_q40
 from aes67.ptp.bmca import PortState, Role
 from aes67.ptp.gptp_peer_delay import LIMIT_HARDWARE_NS
 from aes67.ptp.ordinary_clock import Mode, OrdinaryClock
+from aes67.ptp.reasons import missing
 from aes67.ptp.snapshot import render
 from aes67.wire import ptp_header as h
 from aes67.wire.gptp import (
@@ -213,6 +214,26 @@ def test_the_better_priority_vector_leads(theirs: int, master: bool) -> None:
     Neighbor(world, priority1=theirs, announcing=True, syncing=True).start()
     world.run(8)
     assert (world.port.state is PortState.MASTER) is master
+
+
+def test_a_neighbour_that_is_no_grandmaster_is_the_reason() -> None:
+    world = GptpWorld()
+    Neighbor(world, priority1=255, announcing=True, syncing=True).start()
+    world.run(6)
+    assert world.port.peer.as_capable
+    now_ns = world.local.at(world.now)
+    words = missing([world.port], world.port, "sim0", now_ns, 0)
+    assert words.endswith("announces that it is no grandmaster (priority1 255)")
+
+
+def test_a_path_that_fills_a_frame_is_not_traced_further() -> None:
+    world = GptpWorld(config(Role.MASTER_ONLY, 246))
+    master = world.port.master
+    for clocks, traced in ((178, True), (179, False)):
+        master.parent = dataclasses.replace(master.parent, path=(bytes(8),) * clocks)
+        announce = master.announcement()
+        assert bool(announce.tlvs) is traced
+        assert len(pack(announce)) <= 1500
 
 
 def test_our_own_path_coming_back_is_no_master() -> None:

@@ -93,6 +93,8 @@ class Master:
     quality: Quality = field(default_factory=lambda: Quality(6, 0x21, 0x4E5D))
     log_sync: int = -3
     log_announce: int = 1
+    said_log_announce: int | None = None
+    """What its Announces say instead."""
     log_delay: int = 0
     two_step: bool = True
     down: Delay = field(default_factory=lambda: quiet)
@@ -128,7 +130,8 @@ class Master:
         self.world.at(self.world.now + _interval(self.log_announce), self._announce)
         if not (self.alive and self.announcing):
             return
-        header = self._header(h.ANNOUNCE, self.announce_sequence, self.log_announce)
+        said = self.log_announce if self.said_log_announce is None else self.said_log_announce
+        header = self._header(h.ANNOUNCE, self.announce_sequence, said)
         self.announce_sequence = (self.announce_sequence + 1) & 0xFFFF
         message = Announce(
             header, 37, self.priority1, self.quality, 128, self.clock, self.steps_removed, 0x20

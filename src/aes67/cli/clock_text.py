@@ -58,7 +58,7 @@ def screen(
 
 def leads(clock: dict[str, Any]) -> bool:
     """Whether there is nothing to measure: it is the grandmaster, or runs without PTP."""
-    measured = clock.get("offset_ns") is not None
+    measured = clock.get("path_delay_ns") is not None
     return not measured and (clock.get("mode") in LOCAL or clock.get("port_state") == "master")
 
 
@@ -97,7 +97,7 @@ def clock_word(clock: dict[str, Any]) -> str:
 
 def clock_facts(clock: dict[str, Any]) -> list[tuple[str, object]]:
     """The clock in words and figures; of one that leads what it tells, of others what they hear."""
-    measured = clock.get("offset_ns") is not None
+    measured = clock.get("path_delay_ns") is not None
     own = str(clock.get("port_identity") or "").partition("/")[0]
     itself = " (this node)" if own and own == clock.get("gmid") else ""
     found: list[tuple[str, object]] = [

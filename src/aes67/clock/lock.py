@@ -41,7 +41,8 @@ class Sight:
 
     `missing` says why there is nothing to lock to, `silent` why a master we had is no longer
     heard (both empty: all is well); `jump_ns` is by how much the master's time differs from the
-    media clock when that is too much to slew, else 0; `doubt` is why 3 sigma may have grown.
+    media clock when that is too much to slew, else 0, and `jumped` how that comes; `doubt` is why 3
+    sigma may have grown.
     """
 
     now_ns: int
@@ -51,6 +52,7 @@ class Sight:
     silent: str = ""
     rate_ppm: float = 0.0
     jump_ns: int = 0
+    jumped: str = "the time jumped by"
     doubt: str = "measurements disagree"
 
 
@@ -106,7 +108,7 @@ class Lock:
 
     def _keep(self, sight: Sight) -> tuple[State, str]:
         if sight.jump_ns:
-            return State.UNLOCKED, f"the master's time jumped by {in_words(sight.jump_ns)}"
+            return State.UNLOCKED, f"{sight.jumped} {in_words(sight.jump_ns)}"
         if sight.three_sigma_ns > UNLOCK_ABOVE_NS:
             why = sight.silent or sight.missing or sight.doubt
             return State.UNLOCKED, f"{why}; 3 sigma is {in_words(sight.three_sigma_ns)}"
@@ -146,6 +148,6 @@ def in_words(ns: int) -> str:
     if size >= 2**62:
         return "unknown"
     for unit, scale in (("s", NS), ("ms", MS), ("us", US)):
-        if size >= scale:
+        if size >= scale - scale // 2000:  # 999.7 ms is 1 s in three digits, and not 1e+03 ms
             return f"{ns / scale:.3g} {unit}" if size < 1000 * scale else f"{ns // scale} {unit}"
     return f"{ns} ns"

@@ -54,6 +54,14 @@ class PortShell(Protocol):
         """The network card's clock, or why its stamps are not used."""
         ...
 
+    def lend_name(self) -> None:
+        """Give up the number that tells engines on one interface apart, for a successor."""
+        ...
+
+    def take_name_back(self) -> None:
+        """There is no successor."""
+        ...
+
     def send(self, messages: list[Outgoing]) -> None:
         """Send these; never raises."""
         ...

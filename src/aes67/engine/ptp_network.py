@@ -119,7 +119,8 @@ class PtpNetwork:
         self._waiting: dict[int, _Waiting] = {}
         number = 0
         for number in range(MAX_STACKS):
-            self._name = claim(f"aes67-ptp-{self.sockets.index}-{number}")
+            self._name_text = f"aes67-ptp-{self.sockets.index}-{number}"
+            self._name = claim(self._name_text)
             if self._name is not None:
                 break
         self.identity = PortIdentity(clock_identity(self.sockets.hardware_address, number), 1)
@@ -216,6 +217,17 @@ class PtpNetwork:
     def forget(self) -> None:
         """Nobody waits any more for the stamps of what was sent."""
         self._waiting.clear()
+
+    def lend_name(self) -> None:
+        """Let who comes in our place be the same clock on this interface."""
+        if self._name is not None:
+            self._name.close()
+            self._name = None
+
+    def take_name_back(self) -> None:
+        """Nobody came."""
+        if self._name is None:
+            self._name = claim(self._name_text)
 
     def look_around(self) -> None:
         """See who listens on this host."""

@@ -96,6 +96,18 @@ class PtpPorts:
         """What makes other sockets necessary: ports, DSCP, use of the card's stamps."""
         return self.wanted, self._dscp, self._card
 
+    def lend_names(self) -> None:
+        """Let the ports that are opened next, instead of these, have the same identity."""
+        for shell in self.shells:
+            if shell is not None:
+                shell.lend_name()
+
+    def take_names_back(self) -> None:
+        """None were opened."""
+        for shell in self.shells:
+            if shell is not None:
+                shell.take_name_back()
+
     def serve(self, clock: OrdinaryClock) -> None:
         """Let `clock` have what comes in from now on; stamps of messages before it are not its."""
         self._clock = clock

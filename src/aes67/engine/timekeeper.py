@@ -20,6 +20,7 @@ from aes67.engine.clock_page import MediaRecord
 from aes67.engine.clock_spec import ClockSpec, Wanted, checked, port_config, same
 from aes67.engine.ptp_ports import PtpPorts
 from aes67.engine.reference_reader import Ptp4lPlace, ReferenceReader, open_reference
+from aes67.errors import Refused
 from aes67.net.timestamping import STAMPING, CrossClock, raw_now
 from aes67.ptp.modes import Mapping
 from aes67.ptp.ordinary_clock import OrdinaryClock
@@ -150,9 +151,16 @@ class Timekeeper:
             return None
         if self._ports is not None and self._ports.ways == ways:
             return self._ports
-        return PtpPorts(
-            wanted.ports, spec.dscp, self._stamping, self._pump, spec.card_timestamps, wait
-        )
+        if self._ports is not None:
+            self._ports.lend_names()
+        try:
+            return PtpPorts(
+                wanted.ports, spec.dscp, self._stamping, self._pump, spec.card_timestamps, wait
+            )
+        except Refused:
+            if self._ports is not None:
+                self._ports.take_names_back()
+            raise
 
     def _drop(self, keep: PtpPorts | None = None) -> None:
         if self._ports is not None and self._ports is not keep:

@@ -145,6 +145,7 @@ class ForeignMaster:
         if not two_step:
             self.unfollowed = 0
             return self._measured(stamp_ns, origin_ns, correction)
+        _forget_others(self._follow_ups, sequence)
         follow_up = self._follow_ups.pop(sequence, None)
         if follow_up is None:
             self.unfollowed += 1
@@ -156,6 +157,7 @@ class ForeignMaster:
 
     def followed_up(self, sequence: int, origin_ns: int, correction: int) -> Measurement | None:
         """A Follow_Up; the measurement if its Sync is there already."""
+        _forget_others(self._syncs, sequence)
         sync = self._syncs.pop(sequence, None)
         if sync is None:
             _bounded_put(self._follow_ups, sequence, (origin_ns, correction))
@@ -169,6 +171,12 @@ class ForeignMaster:
         if made is None:
             self.absurd += 1
         return made
+
+
+def _forget_others(pending: dict[int, tuple[int, int]], sequence: int) -> None:
+    """Drop what waits since long ago: the sequence numbers come again (11.2: the same exchange)."""
+    for other in [each for each in pending if (sequence - each + PENDING) & 0xFFFF > 2 * PENDING]:
+        del pending[other]
 
 
 def _bounded_put(

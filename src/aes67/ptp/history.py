@@ -198,7 +198,7 @@ def _values(snapshot: Mapping[str, Any]) -> dict[str, float]:
         "jitter_sync_ns": jitter.get("sync"),
         "jitter_delay_ns": jitter.get("delay"),
     }
-    if snapshot.get("offset_ns") is None:
+    if snapshot.get("path_delay_ns") is None and snapshot.get("offset_ns") is None:
         flat["rate_ppm"] = None  # what the snapshot has then is a default, no estimate
     return {name: float(v) for name, v in flat.items() if isinstance(v, int | float)}
 

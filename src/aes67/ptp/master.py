@@ -9,6 +9,7 @@ from aes67.clock.timebase import NS, Line
 from aes67.ptp.decision import Parent
 from aes67.ptp.foreign import interval_ns
 from aes67.wire import ptp_header as h
+from aes67.wire.gptp import PATH_TRACE_LIMIT
 from aes67.wire.ptp_header import Header, PortIdentity
 from aes67.wire.ptp_messages import (
     TLV_PATH_TRACE,
@@ -130,7 +131,7 @@ class Master:
             h.ANNOUNCE, self._announce_sequence, config.log_announce, parent.flags
         )
         tlvs: tuple[Tlv, ...] = ()
-        if config.path_trace:
+        if config.path_trace and len(parent.path) < PATH_TRACE_LIMIT:  # 802.1AS 10.6.3.3.4
             tlvs = (Tlv(TLV_PATH_TRACE, b"".join((*parent.path, config.identity.clock))),)
         return Announce(
             header=header,

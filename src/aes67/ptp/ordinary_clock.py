@@ -174,7 +174,7 @@ class OrdinaryClock:
         if self.mode in LOCAL or self.leading:
             return 0
         estimator = self.estimator
-        if estimator is None or not self.lock.ever_locked:
+        if estimator is None or self.lock.state not in USABLE:
             return UNKNOWN_NS
         sigma = estimator.three_sigma_ns(self.media.line.raw_ns)
         return min(sigma + abs(self.media.residual_ns), UNKNOWN_NS)
@@ -263,9 +263,9 @@ class OrdinaryClock:
         self._steer(now_ns, reference.estimator)
 
     def _follow(self, now_ns: int) -> None:
-        self._choose(now_ns)
+        changed = self._choose(now_ns)
         followed = self.followed
-        self.lock.update(sight(self, now_ns))
+        self.lock.update(sight(self, now_ns, changed=changed))
         self._steer(now_ns, followed.estimator if followed is not None else None)
         for port in self.ports:
             if port.selected is not None:
@@ -288,14 +288,18 @@ class OrdinaryClock:
         if wanted is not None:
             self._due_ns = min(self._due_ns, wanted)
 
-    def _choose(self, now_ns: int) -> None:
-        """Whose time to follow: while locked, a new master only once its estimate is good."""
+    def _choose(self, now_ns: int) -> bool:
+        """Whose time to follow: while locked, a new master only once its estimate is good.
+
+        True when that is another one from now on.
+        """
         selected = self.port.selected if self.port is not None else None
         if selected is None or selected is self.followed:
-            return
+            return False
         locked = self.lock.state in USABLE
         if locked and selected.estimator.three_sigma_ns(now_ns) >= LOCK_BELOW_NS:
-            return
+            return False
         if self.followed is not None:
             self.handovers += 1
         self.followed = selected
+        return True

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from aes67.clock.timebase import MS, NS, US, Line
 from aes67.ptp.bmca import PortState
-from aes67.ptp.foreign import ForeignMaster
+from aes67.ptp.foreign import WINDOW_INTERVALS, ForeignMaster
+from aes67.ptp.gptp_bmca import NOT_CAPABLE
 from aes67.ptp.port import Port
 from aes67.wire.ptp_header import dashed
 
@@ -151,6 +152,11 @@ def _no_master(port: Port, interface: str, now_ns: int, started_ns: int) -> str:
         name = dashed(newest.identity.clock)
         if newest.announces.count == 1:
             return f"one Announce from {name} in domain {domain}, a second one makes it a master"
+        if port.config.major_sdo and newest.announce and newest.announce.priority1 == NOT_CAPABLE:
+            return f"{name} announces that it is no grandmaster (priority1 {NOT_CAPABLE})"
+        times = newest.announce_times
+        if len(times) > 1 and times[-1] - times[0] > WINDOW_INTERVALS * newest.announce_interval_ns:
+            return f"{name} announces less often than it says"
         gone = (now_ns - newest.announces.last_ns) / NS
         return f"no Announce from {name} for {gone:.1f} s"
     syncing = [m for m in port.table.masters.values() if now_ns - m.syncs.last_ns <= RECENT_NS]

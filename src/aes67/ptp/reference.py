@@ -81,5 +81,6 @@ class Reference:
             silent=silent,
             rate_ppm=self.estimator.rate_ppm,
             jump_ns=error_ns if abs(error_ns) >= STEP_NS else 0,
+            jumped=f"{self.name} was set: its time jumped by",
             doubt=f"the readings of {self.name} disagree",
         )

@@ -9,6 +9,7 @@ from aes67.clock.timebase import NS, UNKNOWN_NS, rate_to_ppm
 from aes67.ptp.foreign import ForeignMaster
 from aes67.ptp.gptp_port import GptpPort
 from aes67.ptp.heard import HeardMaster
+from aes67.ptp.modes import USABLE
 from aes67.ptp.ordinary_clock import OrdinaryClock
 from aes67.ptp.port import Port
 from aes67.ptp.rates import Rates
@@ -39,6 +40,7 @@ def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
     estimator = clock.estimator
     known = estimator is not None and estimator.usable
     fresh = known and _young(followed, now_ns)
+    steers = clock.lock.state in USABLE
     return {
         "mode": clock.mode.value,
         "interface": clock.interface,
@@ -51,7 +53,7 @@ def render(clock: OrdinaryClock, now_ns: int) -> dict[str, Any]:
         "gmid_hex": grandmaster.hex() if grandmaster else "",
         "grandmaster": _grandmaster(clock) if grandmaster else None,
         "master": str(followed.identity) if followed else None,
-        "offset_ns": -clock.media.residual_ns if known else None,
+        "offset_ns": -clock.media.residual_ns if known and steers else None,
         "residual_ns": round(estimator.residual_ns) if estimator and fresh else None,
         "uncertainty_ns": None if uncertainty >= UNKNOWN_NS else uncertainty,
         "rate_ppm": round(estimator.rate_ppm, 6) if estimator and known else 0.0,
@@ -204,7 +206,8 @@ def _master(port: Port, heard: HeardMaster, now_ns: int) -> dict[str, Any]:
     own = [m for m in port.table.masters.values() if m.identity.clock == heard.clock]
     ours = (port.config.domain, port.config.major_sdo)
     if (heard.domain, heard.major_sdo) == ours and own:
-        entry |= _measured(own[0], port, now_ns)
+        newest = max(own, key=lambda m: (m is port.selected, m.last_ns))
+        entry |= _measured(newest, port, now_ns)
     return entry
 
 
