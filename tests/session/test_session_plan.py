@@ -50,6 +50,7 @@ def test_a_source_and_a_sink_become_rows_and_a_message() -> None:
     assert made.message == {
         "type": "plan", "rate": 48000, "tick_frames": 48, "device_channels": 512,
         "rate_follows_app": False, "playback_delay_frames": 0, "sender_name": "",
+        "cpu_latency_us": None,
         "sockets": [{"interface": "eth0", "port": 5004}],
         "memberships": [{"interface": "eth0", "group": "239.5.0.1", "source": None}],
         "clock": {

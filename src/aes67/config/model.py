@@ -217,6 +217,7 @@ class Config(BaseModel):
     gptp_link_delay_limit_ns: int = row(0, "clock", "gPTP: a neighbour further away is not spoken to; 0: 800 ns with timestamps of the card as 802.1AS says, else 1 ms", least=0, most=1_000_000_000, unit="ns")
     device_channels: int = row(512, "table", "channels of the ALSA device in each direction", least=1, most=1024)
     rate_follows_app: bool = row(False, "table", "an application opening the device at another rate changes the rate of everything")
+    cpu_latency_us: int | None = row(None, "table", "longest time that an idle processor may take to wake up, asked of the kernel (/dev/cpu_dma_latency) while the engine runs; 0: idle processors poll instead of sleeping, which costs power, heat and, in a virtual machine, processor time of the host; absent: as the machine has it", least=0, most=10_000, unit="us")
     rtcp_enabled: bool = row(False, "discovery", "send RTCP reports and take those of others, on the port after the media port")
     ptp_interfaces: PtpInterfaceNames = row("", "clock", "interfaces to take and give time on, one or two; empty: those of interface_name", rule=PTP_NAMES_RULE)
     discovery_interfaces: InterfaceNames = row("", "discovery", "interfaces to announce and browse on by SAP, mDNS and RTSP; empty: SAP on those of interface_name, mDNS and RTSP on the first of them", rule=NAMES_RULE)

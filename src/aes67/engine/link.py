@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aes67.engine.cpu_latency import CpuLatency
 from aes67.engine.plan import Plan
 from aes67.errors import Refused
 from aes67.net.listener import Listener, listen
@@ -53,8 +54,10 @@ class LinkServer:
         timekeeper: Timekeeper,
         alsa: AlsaServer,
         second: SecondClock | None = None,
+        cpu_latency: CpuLatency | None = None,
     ) -> None:
         self._engine = engine
+        self._cpu_latency = cpu_latency or CpuLatency()
         self._timekeeper = timekeeper
         self._second = second
         self._alsa = alsa
@@ -76,13 +79,14 @@ class LinkServer:
         self._listener = Listener(listen(path, mode=0o600), path, self._connected)
 
     async def close(self) -> None:
-        """Disconnect control; a plan being applied is finished first."""
+        """Disconnect control, ask nothing of processors; a plan being applied is finished first."""
         if self._listener is not None:
             self._listener.close()
         if self._control is not None:
             self._control.close()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        self._cpu_latency.close()
 
     def snapshot_changed(self, snapshot: Mapping[str, object]) -> None:
         """Send the clock's snapshot: to be called at each change of it and once a second."""
@@ -169,7 +173,7 @@ class LinkServer:
             "generation": engine.generation,
             "serial": self._serial,
             "realtime": engine.realtime,
-            "warnings": list(engine.warnings),
+            "warnings": self._warnings(),
             "sender_name": engine.plan.sender_name if engine.plan is not None else "",
             "controls": self._alsa.controls.to_json() if self._alsa.controls_set else None,
         }
@@ -183,6 +187,10 @@ class LinkServer:
         if self._network:
             self._post("network", self._network)
         self.pcms_changed()
+
+    def _warnings(self) -> list[str]:
+        problem = self._cpu_latency.problem
+        return [*self._engine.warnings, *([problem] if problem else [])]
 
     def _send_bus(self) -> None:
         bus = self._engine.bus
@@ -212,6 +220,7 @@ class LinkServer:
                 old_bus = self._engine.bus
                 await self._apply(plan, tables)
                 self._serial, self._tables = serial, tables
+                self._limit_cpu_latency(plan.cpu_latency_us)
         except Refused as refused:
             self._post("refused", _refusal(serial, refused))
             return
@@ -237,6 +246,16 @@ class LinkServer:
         except Refused:
             self._engine.apply(before, tables_before)
             raise
+
+    def _limit_cpu_latency(self, limit_us: int | None) -> None:
+        """Ask the kernel for what the plan wants; that it can't be had is no reason to refuse."""
+        before = self._cpu_latency.problem
+        self._cpu_latency.request(limit_us)
+        problem = self._cpu_latency.problem
+        if problem != before:
+            if problem:
+                log.warning("%s", problem)
+            self._post("warnings", {"warnings": self._warnings()})
 
     async def _configure_clock(self, plan: Plan, *, wait: bool = False) -> None:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aes67.engine.clock_spec import MAX_PORTS, parse_mode
+from aes67.engine.cpu_latency import MOST_US
 from aes67.errors import Refused
 from aes67.ptp.profiles import PROFILES
 from aes67.shm.layout import MAX_DEVICE_CHANNELS, MAX_SOCKETS
@@ -162,6 +163,7 @@ class Plan:
         rate_follows_app: whether an application may ask for another rate.
         playback_delay_frames: told to applications as additional delay.
         sender_name: what control made the SSRCs of; only kept, for a control that is started anew.
+        cpu_latency_us: how long an idle processor may take to wake up, 0 to 10000; None: any time.
         second_clock: of a network that keeps a time of its own, `ptp-slave` on an interface that
             `clock` has no port on; None: there is none. second_clock_name: what it is called.
     """
@@ -178,6 +180,7 @@ class Plan:
     second_clock: ClockSpec | None = None
     second_clock_name: str = ""
     sender_name: str = ""
+    cpu_latency_us: int | None = None
 
     @staticmethod
     def from_json(obj: dict[str, Any]) -> Plan:
@@ -217,7 +220,12 @@ class Plan:
             second_clock=second,
             second_clock_name=second_name,
             sender_name=_text("sender_name", plan.get("sender_name", "")),
+            cpu_latency_us=_cpu_latency(plan.get("cpu_latency_us")),
         )
+
+
+def _cpu_latency(value: object) -> int | None:
+    return None if value is None else _integer("cpu_latency_us", value, 0, MOST_US)
 
 
 def _second_clock(value: object, clock: ClockSpec) -> tuple[ClockSpec | None, str]:

@@ -28,6 +28,9 @@ from aes67.selftest.samples import FORMATS
 
 OK, FAILED, CANNOT_RUN = 0, 1, 2
 
+CPU_LATENCY_MOST_US = 10_000
+"""Of `cpu_latency_us`."""
+
 LOSS_COUNTERS = (
     "lost", "late", "early", "duplicate", "reordered", "wrong_ssrc", "wrong_payload_type",
     "wrong_length", "malformed", "silent_frames", "sequence_errors", "timestamp_errors", "slips",
@@ -179,6 +182,8 @@ def case_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--sources", type=int, help="streams to split the channels into")
     options.add_argument("--delay", type=int, help="sink delay in frames (default: chosen)")
     options.add_argument("--ptp4l", action="store_true", help="a real ptp4l as grandmaster")
+    options.add_argument("--cpu-latency", type=int, metavar="US",
+                         help="cpu_latency_us of the daemon; 0: idle processors poll")  # fmt: skip
     options.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -189,7 +194,7 @@ def require_programs(*names: str) -> None:
             raise SetupFailed(f"{name} is not installed; the package is called alsa-utils")
 
 
-def settings_for(wanted: Case, with_master: bool) -> Settings:
+def settings_for(wanted: Case, with_master: bool, cpu_latency_us: int | None = None) -> Settings:
     """A daemon that fits a case; where PTP's ports are not permitted it runs on the local clock.
 
     Raises:
@@ -203,6 +208,7 @@ def settings_for(wanted: Case, with_master: bool) -> Settings:
         rate=wanted.rate,
         clock_mode="ptp-slave" if with_master else lone,
         device_channels=max(2, wanted.channels),
+        extra=() if cpu_latency_us is None else (("cpu_latency_us", cpu_latency_us),),
     )
 
 
@@ -232,6 +238,8 @@ def wanted_case(arguments: argparse.Namespace) -> Case:
     if arguments.delay is not None and arguments.delay < found.frames_per_packet:
         rule = f"at least one packet, {found.frames_per_packet} frames"
         raise Refused("delay", arguments.delay, rule)
+    if arguments.cpu_latency is not None and not 0 <= arguments.cpu_latency <= CPU_LATENCY_MOST_US:
+        raise Refused("cpu-latency", arguments.cpu_latency, f"0 to {CPU_LATENCY_MOST_US} us")
     return found
 
 
@@ -259,7 +267,7 @@ def check(arguments: argparse.Namespace) -> tuple[Case, Clients]:
 def run(arguments: argparse.Namespace, wanted: Case, clients: Clients, where: str) -> int:
     """The self-test proper, already in its place."""
     delay = arguments.delay or wanted.relaxed_delay()
-    settings = settings_for(wanted, arguments.ptp4l)
+    settings = settings_for(wanted, arguments.ptp4l, arguments.cpu_latency)
     with ExitStack() as stack:
         if arguments.ptp4l:
             stack.enter_context(Master("lo"))

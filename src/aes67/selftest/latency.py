@@ -144,6 +144,7 @@ class Measurement:
     real_time: bool
     grown: dict[str, int]
     clock: dict[str, Any]
+    warnings: tuple[str, ...] = ()
 
     @property
     def floor_ms(self) -> float:
@@ -177,6 +178,7 @@ class Measurement:
             "real_time": self.real_time,
             "counters": self.grown,
             "clock": self.clock,
+            "warnings": list(self.warnings),
         }  # fmt: skip
 
 
@@ -207,8 +209,9 @@ def measure(node: Node, wanted: Case, geometry: Geometry, delay: int, seconds: f
     grown = {name: after[name] - before[name] for name in after if after[name] > before[name]}
     result = latencies(run, wanted.form, geometry.period_frames)
     return Measurement(
-        wanted, geometry, delay, seconds, result, run.xruns, real_time, grown, status["clock"]
-    )
+        wanted, geometry, delay, seconds, result, run.xruns, real_time, grown, status["clock"],
+        tuple(status["engine"].get("warnings") or ()),
+    )  # fmt: skip
 
 
 def report(found: Measurement, where: str) -> str:
@@ -220,6 +223,7 @@ def report(found: Measurement, where: str) -> str:
     ]
     if not found.real_time:
         lines.append("note: no right to real-time scheduling; expect a longer tail")
+    lines += [f"note: {text}" for text in found.warnings]
     if found.latency is None:
         lines.append("FAILED: no frame came back")
     else:
@@ -272,7 +276,7 @@ def run_test(
 ) -> int:
     """The latency test proper, already in its place."""
     delay = arguments.delay or wanted.least_delay()
-    settings = settings_for(wanted, arguments.ptp4l)
+    settings = settings_for(wanted, arguments.ptp4l, arguments.cpu_latency)
     with ExitStack() as stack:
         if arguments.ptp4l:
             stack.enter_context(Master("lo"))

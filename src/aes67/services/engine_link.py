@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +204,7 @@ class EngineLink:
             "network": lambda fields: self._callbacks.network(fields),
             "pcms": lambda fields: self._callbacks.pcms(fields["pcms"]),
             "controls": self._controls_changed,
+            "warnings": self._warned,
             "rate_request": lambda fields: self._callbacks.rate_request(fields["rate"]),
         }
         while (message := await connection.receive()) is not None:
@@ -271,6 +272,10 @@ class EngineLink:
             self._callbacks.plan_refused(refused)
         else:
             sent.answer.set_exception(refused)
+
+    def _warned(self, fields: dict[str, Any]) -> None:
+        if self.hello is not None:
+            self.hello = replace(self.hello, warnings=tuple(fields["warnings"]))
 
     def _controls_changed(self, fields: dict[str, Any]) -> None:
         self._controls = fields

@@ -73,6 +73,7 @@ def plan(state: State) -> Plan:
             ),
             "device_channels": state.config.device_channels,
             "rate_follows_app": state.config.rate_follows_app,
+            "cpu_latency_us": state.config.cpu_latency_us,
             "sender_name": state.sender_name,
             "playback_delay_frames": state.config.playout_delay * speed_factor(state.rate),
             "sockets": [{"interface": name, "port": port} for name, port in sockets.rows],
