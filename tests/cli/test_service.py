@@ -45,15 +45,26 @@ def test_rights_come_only_with_what_needs_them() -> None:
     stamps = settings(Unit(DAEMON, CONFIG, hardware_timestamps=True).text())
     assert stamps["AmbientCapabilities"].split()[2:] == ["CAP_NET_ADMIN"]
     assert stamps["DeviceAllow"] == "char-ptp rw"
-    for each in (plain, raw, stamps):
+    awake = settings(Unit(DAEMON, CONFIG, user="max$", cpu_latency=True).text())
+    assert "PrivateDevices" not in awake
+    assert awake["DevicePolicy"] == "closed"
+    assert awake["DeviceAllow"] == "/dev/cpu_dma_latency rw"
+    assert awake["AmbientCapabilities"] == plain["AmbientCapabilities"]
+    assert awake["ExecStartPre"] == "-+/bin/chown max$$ /dev/cpu_dma_latency"
+    assert awake["ExecStopPost"] == "-+/bin/chown root /dev/cpu_dma_latency"
+    both = Unit(DAEMON, CONFIG, hardware_timestamps=True, cpu_latency=True).text()
+    assert both.count("DeviceAllow=") == 2
+    assert both.count("DevicePolicy=") == 1
+    for each in (plain, raw, stamps, awake):
         assert each["CapabilityBoundingSet"] == each["AmbientCapabilities"]
 
 
 @pytest.mark.peer("systemd-analyze")
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"raw_packets": True, "hardware_timestamps": True}, {"is_in_home": True}],
-    ids=["plain", "all rights", "in a home"],
+    [{}, {"raw_packets": True, "hardware_timestamps": True, "cpu_latency": True},
+     {"is_in_home": True}, {"cpu_latency": True}],
+    ids=["plain", "all rights", "in a home", "awake"],
 )
 def test_systemd_takes_the_unit_and_finds_it_confined(
     tmp_path: Path, changes: dict[str, bool]
@@ -211,6 +222,22 @@ def test_only_root_installs(
     for action in ("install", "remove"):
         assert cli.main(["service", action, "--root", str(tmp_path)]) == cli.FAILED
         assert "run it as root" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("values", "asked"),
+    [({"cpu_latency_us": 0}, True), ({"cpu_latency_us": 50}, True),
+     ({"cpu_latency_us": None}, False), ({"cpu_latency_us": ""}, False), ({"interface_name": "eth0"}, False)],
+)  # fmt: skip
+def test_what_the_configuration_asks_of_processors_is_allowed_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], values: dict[str, object], asked: bool
+) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/daemon.conf").write_text(json.dumps(values))
+    assert cli.main(["service", "install", "--print", "--root", str(tmp_path)]) == 0
+    unit = capsys.readouterr().out
+    assert ("cpu_dma_latency" in unit) is asked
+    assert ("PrivateDevices=yes" in unit) is not asked
 
 
 def test_print_shows_the_unit_and_changes_nothing(

@@ -27,6 +27,7 @@ from aes67.cli.service_system import (
     is_in_home,
     make_config,
     make_user,
+    wants_cpu_latency,
     writable_paths,
 )
 from aes67.cli.service_unit import NAME, OWN_LINE, USER, Unit
@@ -86,6 +87,7 @@ def install(arguments: argparse.Namespace, client: Client) -> int:
             daemon, config, writable, user, made_user,
             is_in_home(daemon, config, Path(sys.executable).resolve()),
             arguments.raw_packets, arguments.hardware_timestamps,
+            wants_cpu_latency(system, config),
         ).text()  # fmt: skip
 
     if arguments.print_only:
@@ -114,6 +116,8 @@ def install(arguments: argparse.Namespace, client: Client) -> int:
         said.append(f"{PREDECESSOR} is enabled, too: systemctl disable --now {PREDECESSOR}")
     said.append("it starts with the system from now on")
     if system.is_running and not arguments.no_start:
+        if service_unit.CPU_LATENCY_DEVICE in (old or ""):  # given back as the unit before says
+            system.run("systemctl", "stop", NAME, check=False)
         system.run("systemctl", "daemon-reload")
         system.run("systemctl", "restart", NAME, f"{service_unit.NAMES}.path")
         said.append("started; `aes67 service status`, `journalctl -u aes67`: how it is doing")

@@ -99,6 +99,11 @@ def _status_file(system: System, config: Path) -> Path | None:
     return Path(text) if isinstance(text, str) and text.startswith("/") else None
 
 
+def wants_cpu_latency(system: System, config: Path) -> bool:
+    """Whether the configuration asks for processors that wake up in time."""
+    return _settings(system, config).get("cpu_latency_us") not in (None, "")
+
+
 def _settings(system: System, config: Path) -> dict[str, Any]:
     """What a configuration says; nothing where there is none to read."""
     try:

@@ -25,7 +25,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart={daemon} -c {config} --runtime-dir /run/aes67 --alsa-group {group}
+{prepared}ExecStart={daemon} -c {config} --runtime-dir /run/aes67 --alsa-group {group}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=3
@@ -85,7 +85,15 @@ WantedBy=multi-user.target
 """
 
 NO_DEVICES = "PrivateDevices=yes"
-PTP_DEVICES = "DevicePolicy=closed\nDeviceAllow=char-ptp rw"
+PTP_DEVICES = "char-ptp"
+CPU_LATENCY_DEVICE = "/dev/cpu_dma_latency"
+CPU_LATENCY = f"""\
+# cpu_latency_us: the file is the user's own while the service runs, and no group's. A rule of udev
+# would be one more file to take away, in force from the next boot on. +: as root, outside of the
+# sandbox; -: a kernel need not have the file
+ExecStartPre=-+/bin/chown {{user}} {CPU_LATENCY_DEVICE}
+ExecStopPost=-+/bin/chown root {CPU_LATENCY_DEVICE}
+"""
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,8 @@ class Unit:
     raw_packets: bool = False
     """gPTP and AVTP: packets below IP."""
     hardware_timestamps: bool = False
+    cpu_latency: bool = False
+    """`cpu_latency_us`: processors that wake up in time."""
 
     def text(self) -> str:
         """The unit file."""
@@ -128,9 +138,17 @@ class Unit:
             capabilities=" ".join(capabilities),
             writable=" ".join(quoted(path, optional=True) for path in self.writable),
             home="read-only" if self.is_in_home else "yes",
-            devices=PTP_DEVICES if self.hardware_timestamps else NO_DEVICES,
+            devices=self._devices(),
             families=families,
-        )
+            prepared=CPU_LATENCY.format(user=self.user.replace("$", "$$"))
+            if self.cpu_latency else "",
+        )  # fmt: skip
+
+    def _devices(self) -> str:
+        """The devices it may open, none but the usual ones unless it needs them."""
+        wanted = {PTP_DEVICES: self.hardware_timestamps, CPU_LATENCY_DEVICE: self.cpu_latency}
+        allowed = [f"DeviceAllow={each} rw" for each, wants in wanted.items() if wants]
+        return "\n".join(["DevicePolicy=closed", *allowed]) if allowed else NO_DEVICES
 
 
 def quoted(path: PurePath, *, optional: bool = False) -> str:
