@@ -227,7 +227,8 @@ def test_only_root_installs(
 @pytest.mark.parametrize(
     ("values", "asked"),
     [({"cpu_latency_us": 0}, True), ({"cpu_latency_us": 50}, True),
-     ({"cpu_latency_us": None}, False), ({"cpu_latency_us": ""}, False), ({"interface_name": "eth0"}, False)],
+     ({"cpu_latency_us": None}, False), ({"cpu_latency_us": ""}, False),
+     ({"interface_name": "eth0"}, False)],
 )  # fmt: skip
 def test_what_the_configuration_asks_of_processors_is_allowed_and_nothing_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], values: dict[str, object], asked: bool
