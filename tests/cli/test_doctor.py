@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aes67.cli import idle
 from aes67.cli import main as cli
 from aes67.cli.doctor import again, clocks, governor, interface, real_time, stream
+from aes67.cli.idle import NO_LIMIT_US
 
 
 def test_without_a_daemon_it_still_looks_at_the_machine(
@@ -19,7 +23,9 @@ def test_without_a_daemon_it_still_looks_at_the_machine(
     cli.main(["--url", "http://127.0.0.1:9", "doctor"])
     said = capsys.readouterr()
     assert said.err == ""
-    for subject in ("ALSA device", "real-time", "locked memory", "PTP ports", "daemon"):
+    for subject in (
+        "ALSA device", "real-time", "locked memory", "PTP ports", "idle processors", "daemon",
+    ):
         assert subject in said.out
 
 
@@ -143,3 +149,84 @@ def test_a_clock_says_which_masters_are_heard(
     for each, (_, _, cure) in zip(said, found, strict=True):
         assert cure in each.cure
         assert bool(each.cure) == (each.state != "good")
+
+
+def machine(
+    root: Path,
+    *,
+    limit: int | None = None,
+    driver: str = "intel_idle",
+    states: tuple[tuple[str, int, int], ...] = (("POLL", 0, 0), ("C1", 2, 0), ("C6", 133, 0)),
+    flags: str = "fpu sse",
+    vendor: str = "",
+) -> Path:
+    """A kernel's files: `states` are name, latency in us, disabled; no `limit`: unreadable."""
+    files = {
+        "sys/devices/system/cpu/cpuidle/current_driver": driver,
+        "proc/cpuinfo": f"processor\t: 0\nflags\t\t: {flags}\nprocessor\t: 1\n",
+        "sys/class/dmi/id/sys_vendor": vendor,
+    }
+    for number, facts in enumerate(states):
+        for name, value in zip(("name", "latency", "disable"), facts, strict=True):
+            files[f"sys/devices/system/cpu/cpu0/cpuidle/state{number}/{name}"] = str(value)
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"{text}\n")
+    (root / "dev").mkdir()
+    if limit is not None:
+        (root / "dev/cpu_dma_latency").write_bytes(limit.to_bytes(4, sys.byteorder, signed=True))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("facts", "late_ms", "state", "words", "cure"),
+    [
+        ({"limit": NO_LIMIT_US}, 9, "good", "take up to 133 us to wake up from C6", "us=0"),
+        ({"limit": None}, 0, "good", "limited root sees", "if the self-test"),
+        ({"limit": 0}, 9, "good", "poll instead of sleeping", ""),
+        ({"limit": 20}, 9, "good", "sleep no deeper than takes 20 us", ""),
+        ({"limit": NO_LIMIT_US, "states": (("C1", 2, 0), ("C6", 133, 1))}, 9, "good",
+         "take up to 2 us to wake up from C1", ""),
+        ({"limit": NO_LIMIT_US, "flags": "fpu hypervisor"}, 0, "good", "virtual machine",
+         "if the self-test or xruns show stalls: aes67 config cpu_latency_us=0"),
+        ({"limit": NO_LIMIT_US, "flags": "hypervisor"}, 9, "warning", "ran up to 9.0 ms late",
+         "aes67 config cpu_latency_us=0 has them poll"),
+        ({"limit": 0, "flags": "hypervisor"}, 9, "good", "poll instead of sleeping", ""),
+        ({"limit": NO_LIMIT_US, "vendor": "QEMU", "states": ()}, 0, "good", "virtual", "us=0"),
+        ({"limit": 0, "driver": "none", "states": (), "flags": "hypervisor"}, 9, "warning",
+         "cpu_latency_us is of no effect", "idle=poll on its command line"),
+        ({"limit": 0, "driver": "none", "states": ()}, 0, "good", "halt; without", ""),
+    ],
+)  # fmt: skip
+def test_idle_processors(
+    tmp_path: Path, facts: dict[str, Any], late_ms: int, state: str, words: str, cure: str
+) -> None:
+    found = idle.judged(idle.read(machine(tmp_path, **facts)), late_ms * 1_000_000)
+    assert found.state == state
+    assert words in found.words
+    assert cure in found.cure
+    assert bool(found.cure) == bool(cure)
+
+
+def test_a_machine_that_tells_nothing_of_its_processors_is_none_of_our_business(
+    tmp_path: Path,
+) -> None:
+    found = idle.judged(idle.read(tmp_path), 0)
+    assert (found.state, found.cure) == ("good", "")
+
+
+@pytest.mark.root
+def test_looking_at_idle_processors_asks_nothing_of_them() -> None:
+    """Of the real file, whatever others hold meanwhile: the tests themselves do."""
+
+    def held() -> int:
+        links = [each for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+        return [os.readlink(each) for each in links].count("/dev/cpu_dma_latency")
+
+    if not os.access("/dev/cpu_dma_latency", os.R_OK):
+        pytest.skip("no /dev/cpu_dma_latency here")
+    before = held()
+    limit_us = idle.read().limit_us
+    assert held() == before
+    assert limit_us is not None
+    assert 0 <= limit_us <= NO_LIMIT_US

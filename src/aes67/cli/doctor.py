@@ -11,10 +11,12 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from aes67.cli import idle
+from aes67.cli.finding import BAD, GOOD, WARNING, Finding
 from aes67.cli.output import (
     GREEN,
     RED,
@@ -28,25 +30,17 @@ from aes67.cli.output import (
 from aes67.client import ApiError, Client, Unreachable
 from aes67.errors import Aes67Error
 
-GOOD, WARNING, BAD = "good", "warning", "bad"
 COLOURS = {GOOD: GREEN, WARNING: YELLOW, BAD: RED}
 PTP_EVENT_PORT = 319
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: how it is, and what to do about it (empty when nothing)."""
-
-    subject: str
-    state: str
-    words: str
-    cure: str = ""
-
-
 def doctor(arguments: argparse.Namespace, client: Client) -> int:
     """Print all findings; 1 when one of them is bad."""
+    status = looked_up(client)
+    late_ns = 0 if isinstance(status, Finding) else status["engine"]["counters"].get("late_max_ns")
     found = [
-        device(), real_time(), locked_memory(), ptp_ports(), governor(), *daemon(client),
+        device(), real_time(), locked_memory(), ptp_ports(), governor(),
+        idle.judged(idle.read(), late_ns or 0), *daemon(status),
     ]  # fmt: skip
     columns = columns_shown()
     if arguments.json:
@@ -148,12 +142,19 @@ def governor(root: Path = Path("/sys/devices/system/cpu")) -> Finding:
     return Finding(subject, WARNING, f"governed by {', '.join(sorted(names))}", cure)
 
 
-def daemon(client: Client) -> Iterator[Finding]:
-    """The running daemon: engine, clock, what each stream says."""
+def looked_up(client: Client) -> dict[str, Any] | Finding:
+    """The running daemon's status, or that there is none."""
     try:
-        status = client.get("/api/v1/status")
+        status: dict[str, Any] = client.get("/api/v1/status")
     except (Unreachable, ApiError) as problem:
-        yield Finding("daemon", WARNING, f"not running at {client.url}", str(problem))
+        return Finding("daemon", WARNING, f"not running at {client.url}", str(problem))
+    return status
+
+
+def daemon(status: dict[str, Any] | Finding) -> Iterator[Finding]:
+    """The running daemon: engine, clock, what each stream says."""
+    if isinstance(status, Finding):
+        yield status
         return
     engine, clock = status["engine"], status["clock"]
     if not engine["connected"]:
