@@ -285,8 +285,11 @@ async def test_an_interface_that_is_unplugged_and_plugged_in_again(tmp_path: Pat
             await until_state(listener, State.HOLDOVER)
             words = f"interface {interface} is gone"
             await until(lambda: words in keeper.snapshot()["reason"], keeper.snapshot)
+            shown = keeper.snapshot()
+            assert [shown["port_state"], shown["ports"][0]["port_state"]] == ["faulty", "faulty"]
             plug(a, b, interface)
             await until_state(listener, State.LOCKED)
+            assert keeper.snapshot()["port_state"] == "slave"
             assert listener.record.session_epoch == 0
             assert keeper.snapshot()["trouble"] == ""
 

@@ -9,6 +9,7 @@ from typing import Any
 from aes67.engine.port_kinds import OPENERS, PortShell
 from aes67.errors import Refused
 from aes67.net.timestamping import interface_index
+from aes67.ptp.bmca import PortState
 from aes67.ptp.ladder import Rung
 from aes67.ptp.ordinary_clock import OrdinaryClock
 from aes67.ptp.profiles import Profile
@@ -95,6 +96,12 @@ class PtpPorts:
     def ways(self) -> tuple[tuple[tuple[str, Profile], ...], int, str]:
         """What makes other sockets necessary: ports, DSCP, use of the card's stamps."""
         return self.wanted, self._dscp, self._card
+
+    def state(self, number: int) -> PortState:
+        """Of port `number`: FAULTY without sockets, whatever it would be with them (9.2.5)."""
+        if self._clock is None or self.shells[number] is None:
+            return PortState.FAULTY
+        return self._clock.ports[number].state
 
     def lend_names(self) -> None:
         """Let the ports that are opened next, instead of these, have the same identity."""

@@ -99,6 +99,8 @@ class Timekeeper:
         snapshot = render(clock, raw_now())
         number = clock.ports.index(clock.port) if clock.port is not None else 0
         snapshot["timestamps"] = ports.stamps(number) if ports else _NO_STAMPS
+        if ports is not None:
+            snapshot["port_state"] = ports.state(number).value
         snapshot["ports"] = self._each_port(clock)
         snapshot["reference"] = self._reference.snapshot() if self._reference else None
         snapshot["send_errors"] = ports.send_errors if ports else 0
@@ -257,7 +259,7 @@ class Timekeeper:
                 "interface": port.config.interface,
                 "profile": port.config.profile,
                 "port_identity": str(port.identity),
-                "port_state": port.state.value,
+                "port_state": (ports.state(number) if ports else port.state).value,
                 "rung": ports.stamps(number)["rung"] if ports else None,
                 "trouble": ports.troubles[number] if ports else "",
             }
