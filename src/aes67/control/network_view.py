@@ -86,8 +86,13 @@ def querier_state(link: Mapping[str, Any], audible: bool) -> tuple[str, float]:
     return (NONE if since >= QUERIER_SECONDS else WAITING), since
 
 
-def network_warnings(view: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the network, each in a sentence with its cure."""
+def network_warnings(view: Mapping[str, Any], udp: UdpCounters) -> list[str]:
+    """What is wrong with the network, each in a sentence with its cure.
+
+    Args:
+        view: see `network_view`.
+        udp: what the kernel drops at present, see `control.udp_losses`.
+    """
     found = []
     for each in view["interfaces"]:
         name = each["name"]
@@ -99,16 +104,16 @@ def network_warnings(view: Mapping[str, Any]) -> list[str]:
                 "that snoops stops delivering multicast after some minutes; turn the querier of "
                 "one switch on"
             )
-    if view["udp_checksum_errors"]:
+    if udp.checksum_errors:
         found.append(
-            f"{view['udp_checksum_errors']} UDP packets with a wrong checksum were dropped by the "
+            f"{udp.checksum_errors} UDP packets with a wrong checksum were dropped by the "
             "kernel (UdpInCsumErrors), so PTP or audio may be missing here although it is on the "
             "wire: a sender or a network driver writes checksums wrongly; on the sender try "
             "'ethtool -K INTERFACE tx off', here 'ethtool -K INTERFACE rx off'"
         )
-    if view["udp_buffer_errors"]:
+    if udp.buffer_errors:
         found.append(
-            f"{view['udp_buffer_errors']} UDP packets were dropped because a socket was full "
+            f"{udp.buffer_errors} UDP packets were dropped because a socket was full "
             "(UdpRcvbufErrors): the machine was busy elsewhere, or its receive buffers are too "
             "small (sysctl net.core.rmem_max)"
         )

@@ -11,6 +11,7 @@ from aes67.control.flags import flags, leg_missing, minimum_time_ms
 from aes67.control.network_view import network_view, network_warnings
 from aes67.control.snapshot import contract_ptp, sink_view, source_view
 from aes67.control.told import NO_ENGINE, Told
+from aes67.control.udp_losses import UdpLosses
 from aes67.errors import Refused
 from aes67.net.udp_counters import read_udp_counters
 from aes67.ptp.history import History
@@ -25,7 +26,7 @@ class Views:
     def __init__(self, node: Node, link: EngineLink, told: Told, rtcp: RtcpService) -> None:
         self.windows = FlagWindows()
         self._node, self._link, self._told, self._rtcp = node, link, told, rtcp
-        self._udp = read_udp_counters()
+        self._udp = UdpLosses(read_udp_counters())
 
     def sink_status(self, number: int) -> dict[str, Any]:
         """The contract's status of a sink: flags latched since the last call, least time in ms.
@@ -113,8 +114,14 @@ class Views:
 
     def network(self) -> dict[str, Any]:
         """Interfaces in use, queriers heard, what the kernel dropped since the start."""
+        return self._network()[0]
+
+    def _network(self) -> tuple[dict[str, Any], list[str]]:
+        """The network, and what is wrong with it."""
         facts = self._told.network if self._link.connected else None
-        return network_view(self._node, facts, read_udp_counters().since(self._udp))
+        total, lately = self._udp.take(read_udp_counters(), time.monotonic())
+        view = network_view(self._node, facts, total)
+        return view, network_warnings(view, lately)
 
     def status(self, version: str) -> dict[str, Any]:
         """The whole snapshot."""
@@ -145,7 +152,7 @@ class Views:
             found.append(f"{self._node.config.interfaces[0]} has no IPv4 address: nothing is sent")
         if self._node.in_force.refusal is not None:
             found.append(f"the engine refuses the table: {self._node.in_force.refusal}")
-        found += network_warnings(self.network())
+        found += self._network()[1]
         if self._rtcp.problem:
             found.append(self._rtcp.problem)
         return found + list(self._node.warnings.values())
