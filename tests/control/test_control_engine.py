@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from aes67.engine.cpu_latency import CpuLatency
 from aes67.shm.layout import SINK_COUNTERS
 from aes67.shm.region import telemetry_views
 from sim.engine_sockets import House, build, tear_down
@@ -89,6 +90,30 @@ async def test_what_the_engine_refuses_changes_nothing(house: House, node: HttpN
     assert (await node.client.get("/api/config")).json()["sample_rate"] == 48000
     assert "sample_rate" not in node.config_file, "the file is as it was"
     assert "L24/48000" in (await node.client.get("/api/source/sdp/0")).text
+
+
+async def test_processors_that_may_not_be_kept_awake_are_a_warning(
+    house: House, node: HttpNode, tmp_path: Path
+) -> None:
+    house.link._cpu_latency = CpuLatency(tmp_path / "none")
+    await until(lambda: bool(house.engine.applied))
+    url = "/api/v1/config"
+
+    async def warnings() -> list[str]:
+        status = (await node.client.get("/api/v1/status")).json()
+        return [each for each in status["engine"]["warnings"] if "cpu_latency_us" in each]
+
+    answer = await node.client.patch(url, json={"cpu_latency_us": 0})
+    assert answer.json()["cpu_latency_us"] == 0, "taken all the same"
+    (warning,) = await warnings()
+    assert "`aes67 service install`" in warning
+    assert (await node.client.patch(url, json={"cpu_latency_us": None})).status_code == 200
+    assert await warnings() == []
+    refused = await node.client.patch(url, json={"cpu_latency_us": 10_001})
+    assert refused.status_code == 400
+    assert "cpu_latency_us" in refused.text
+    assert "0 to 10000 us" in refused.text
+    assert "cpu_latency_us" not in (await node.client.get("/api/config")).json()
 
 
 async def test_flags_are_latched_until_read(house: House, node: HttpNode) -> None:

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aes67.engine.controls import Controls
+from aes67.engine.cpu_latency import CpuLatency
 from aes67.shm.layout import bus_frames_for
 from aes67.shm.region import attach
 from sim.engine_sockets import House, build, tear_down
@@ -202,6 +203,65 @@ async def test_what_the_engine_refuses_leaves_the_clock_alone(
     changes = {"rate": 96000, "clock": {**FREE_CLOCK, "domain": 3}}
     assert (await control.apply(serial=2, **changes))["field"] == "rate"
     assert house.link._timekeeper._spec is spec
+
+
+async def test_plans_change_the_limit_of_idle_processors_and_nothing_else_does(
+    house: House, connect: Connect, tmp_path: Path
+) -> None:
+    """A file of the test's own stands in for the device: what was written is in it."""
+    device = tmp_path / "cpu_dma_latency"
+    device.touch()
+    house.link._cpu_latency = latency = CpuLatency(device, tmp_path / "none")
+
+    def asked() -> tuple[bool, int]:
+        return latency._file >= 0, device.stat().st_size // 4
+
+    control = connect()
+    for serial, limit_us in enumerate((None, 0, 0, 50), 1):
+        answer = await control.apply(serial=serial, cpu_latency_us=limit_us)
+        assert answer == {"type": "applied", "serial": serial}
+    assert asked() == (True, 2)
+    assert (await control.apply(serial=5, cpu_latency_us=10_001))["field"] == "cpu_latency_us"
+    house.engine.refuse_rate = 96000
+    assert (await control.apply(serial=6, rate=96000))["type"] == "refused"
+    assert asked() == (True, 2), "refused plans change nothing"
+    control.close()
+    again = connect()
+    assert (await again.wait_for("hello"))["warnings"] == house.engine.warnings
+    assert asked() == (True, 2), "control may come and go"
+    await again.apply(serial=7)
+    assert asked() == (False, 2), "a plan that says nothing of it"
+
+
+async def test_an_engine_that_ends_asks_nothing_of_processors_any_more(tmp_path: Path) -> None:
+    device = tmp_path / "cpu_dma_latency"
+    device.touch()
+    house = await build(str(tmp_path))
+    house.link._cpu_latency = latency = CpuLatency(device, tmp_path / "none")
+    control = Control(house.path)
+    await control.apply(serial=1, cpu_latency_us=0)
+    assert latency._file >= 0
+    await tear_down(house)
+    assert latency._file < 0
+    control.close()
+
+
+async def test_what_cannot_be_asked_of_processors_is_a_warning_before_the_answer(
+    house: House, connect: Connect, tmp_path: Path
+) -> None:
+    house.link._cpu_latency = CpuLatency(tmp_path / "none", tmp_path / "none")
+    control = connect()
+    control.send(plan_message(serial=1, cpu_latency_us=0), EMPTY_TABLES)
+    real_time, problem = (await control.wait_for("warnings", "applied"))["warnings"]
+    assert real_time == "no real-time priority"
+    assert "cpu_latency_us = 0 is not in force" in problem
+    assert (await control.wait_for("applied"))["serial"] == 1
+    control.send(plan_message(serial=2, cpu_latency_us=0), EMPTY_TABLES)
+    assert (await control.wait_for("warnings", "applied"))["type"] == "applied", "said once"
+    later = connect()
+    assert (await later.wait_for("hello"))["warnings"] == [real_time, problem]
+    later.send(plan_message(serial=3), EMPTY_TABLES)
+    assert (await later.wait_for("warnings"))["warnings"] == [real_time]
 
 
 @pytest.mark.parametrize("tables", [b"", EMPTY_TABLES[:-1], EMPTY_TABLES + b"\0", None])

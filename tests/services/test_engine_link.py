@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from aes67.engine.controls import Controls
+from aes67.engine.cpu_latency import CpuLatency
 from aes67.errors import Refused
 from aes67.net.listener import listen
 from aes67.services import engine_link as engine_link_module
@@ -349,6 +350,19 @@ async def test_an_engine_that_talks_nonsense_is_left_and_tried_again(
     real.engine.close()
     await link.close()
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+async def test_a_warning_that_comes_later_is_known_when_the_change_is_answered(
+    house: House, link: EngineLink, directory: str
+) -> None:
+    house.link._cpu_latency = CpuLatency(Path(directory) / "none")
+    hello = await link.wait_connected()
+    await link.apply(PLAN | {"cpu_latency_us": 0}, EMPTY_TABLES)
+    assert link.hello is not None
+    assert link.hello.warnings[: len(hello.warnings)] == hello.warnings
+    assert "cpu_latency_us = 0 is not in force" in link.hello.warnings[-1]
+    await link.apply(PLAN, EMPTY_TABLES)
+    assert link.hello == hello
 
 
 async def test_what_applications_do_is_heard(
