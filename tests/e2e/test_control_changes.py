@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import struct
@@ -11,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,6 +23,7 @@ from aes67.wire.rtp import RtpPacket
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
+PROCESSORS = "/dev/cpu_dma_latency"
 STREAMS = 6
 Counters = dict[str, dict[int, dict[str, int]]]
 """By kind (`sources`, `sinks`), id and name."""
@@ -117,6 +120,37 @@ def test_no_setting_of_anything_else_costs_a_stream_a_packet(api: Api) -> None:
             for name in ("identity", "ssrc"):
                 assert after[kind][number][name] == before[kind][number][name]
         lost_nothing(before, after, number)
+
+
+def holders(pid: int, file: str) -> list[str]:
+    """Modules of the processes of a daemon that have a file open."""
+    found = []
+    for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            if file in [os.readlink(link) for link in Path(f"/proc/{each}/fd").iterdir()]:
+                found.append(Path(f"/proc/{each}/cmdline").read_bytes().decode().split("\0")[3])
+    return found
+
+
+@pytest.mark.skipif(not os.access(PROCESSORS, os.W_OK), reason=f"no {PROCESSORS} here")
+def test_processors_are_kept_awake_and_let_go_beside_running_streams(api: Api) -> None:
+    api.connect(0, 0)
+    api.node.wait_receiving(1)
+    engine = api.node.status()["engine"]["generation"]
+    assert api.node.process is not None
+    pid, before = api.node.process.pid, api.counters()
+    for limit_us in (0, 200, None):
+        changed = api.client.patch("/api/v1/config", json={"cpu_latency_us": limit_us})
+        assert changed.json()["cpu_latency_us"] == limit_us
+        wanted = [] if limit_us is None else ["aes67.engine.main"]
+        assert holders(pid, PROCESSORS) == wanted
+        kept = json.loads((api.node.directory / "daemon.conf").read_text())
+        assert kept.get("cpu_latency_us") == limit_us
+        time.sleep(0.05)
+    assert api.node.status()["engine"]["generation"] == engine
+    after = api.counters()
+    assert after["sources"][0]["identity"] == before["sources"][0]["identity"]
+    lost_nothing(before, after, 0)
 
 
 @contextlib.contextmanager
