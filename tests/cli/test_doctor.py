@@ -13,8 +13,18 @@ import pytest
 
 from aes67.cli import idle
 from aes67.cli import main as cli
-from aes67.cli.doctor import again, clocks, governor, interface, real_time, stream
+from aes67.cli.doctor import (
+    again,
+    clocks,
+    governor,
+    idle_processors,
+    interface,
+    real_time,
+    stream,
+)
+from aes67.cli.finding import Finding
 from aes67.cli.idle import NO_LIMIT_US
+from aes67.client import Client
 
 
 def test_without_a_daemon_it_still_looks_at_the_machine(
@@ -182,7 +192,7 @@ def machine(
     ("facts", "late_ms", "state", "words", "cure"),
     [
         ({"limit": NO_LIMIT_US}, 9, "good", "take up to 133 us to wake up from C6", "us=0"),
-        ({"limit": None}, 0, "good", "limited root sees", "if the self-test"),
+        ({"limit": None}, 0, "good", "only root sees", "if the self-test"),
         ({"limit": 0}, 9, "good", "poll instead of sleeping", ""),
         ({"limit": 20}, 9, "good", "sleep no deeper than takes 20 us", ""),
         ({"limit": NO_LIMIT_US, "states": (("C1", 2, 0), ("C6", 133, 1))}, 9, "good",
@@ -206,6 +216,32 @@ def test_idle_processors(
     assert words in found.words
     assert cure in found.cure
     assert bool(found.cure) == bool(cure)
+
+
+@pytest.mark.parametrize(
+    ("limit", "asked", "warnings", "connected", "state"),
+    [
+        (None, None, [], True, "warning"), (None, 0, [], True, "good"),
+        (None, 50, [], True, "good"),
+        (None, 0, ["cpu_latency_us = 0 is not in force: x"], True, "warning"),
+        (None, 0, [], False, "warning"), (0, None, [], True, "good"),
+        (NO_LIMIT_US, 0, [], True, "warning"),
+    ],
+)  # fmt: skip
+def test_who_may_not_look_asks_the_daemon_what_holds(
+    monkeypatch: pytest.MonkeyPatch, limit: int | None, asked: int | None, warnings: list[str],
+    connected: bool, state: str,
+) -> None:  # fmt: skip
+    class Daemon(Client):
+        def get(self, path: str) -> Any:
+            return {"cpu_latency_us": asked}
+
+    seen = idle.Idle(virtual=True, driver="haltpoll", limit_us=limit)
+    monkeypatch.setattr(idle, "read", lambda: seen)
+    engine = {"connected": connected, "warnings": warnings, "counters": {"late_max_ns": 9_000_000}}
+    assert idle_processors(Daemon("http://x"), {"engine": engine}).state == state
+    quiet = idle_processors(Daemon("http://x"), Finding("daemon", "warning", "not running"))
+    assert quiet.state == "good"
 
 
 def test_a_machine_that_tells_nothing_of_its_processors_is_none_of_our_business(

@@ -214,6 +214,7 @@ def test_the_doctor_finds_the_streams(node: Node) -> None:
     node.wait("good health", lambda: aes67(node, "doctor").returncode == OK, 20)
     found = {each["subject"]: each["state"] for each in value(node, "doctor")}
     assert {"engine", "clock", "source 0 (Source 0)", "sink 0 (Sink 0)"} <= found.keys()
+    assert "idle processors" in found
     assert found["clock"] == "good"
     node.client.delete("/api/v1/sources/0")
     sdp = "v=0\no=- 1 1 IN IP4 10.0.0.9\ns=gone\nt=0 0\nc=IN IP4 239.9.9.9/15\n"

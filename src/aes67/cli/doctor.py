@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,9 @@ PTP_EVENT_PORT = 319
 def doctor(arguments: argparse.Namespace, client: Client) -> int:
     """Print all findings; 1 when one of them is bad."""
     status = looked_up(client)
-    late_ns = 0 if isinstance(status, Finding) else status["engine"]["counters"].get("late_max_ns")
     found = [
         device(), real_time(), locked_memory(), ptp_ports(), governor(),
-        idle.judged(idle.read(), late_ns or 0), *daemon(status),
+        idle_processors(client, status), *daemon(status),
     ]  # fmt: skip
     columns = columns_shown()
     if arguments.json:
@@ -140,6 +139,19 @@ def governor(root: Path = Path("/sys/devices/system/cpu")) -> Finding:
         return Finding(subject, GOOD, "not scaled down")
     cure = "for the smallest buffers: cpupower frequency-set -g performance"
     return Finding(subject, WARNING, f"governed by {', '.join(sorted(names))}", cure)
+
+
+def idle_processors(client: Client, status: dict[str, Any] | Finding) -> Finding:
+    """Do processors with nothing to do come back in time? A running engine knows more of it."""
+    found = idle.read()
+    if isinstance(status, Finding):
+        return idle.judged(found, 0)
+    engine = status["engine"]
+    refused = any(each.startswith("cpu_latency_us") for each in engine.get("warnings") or [])
+    if found.limit_us is None and engine["connected"] and not refused:  # not root's eyes
+        asked_us = client.get("/api/v1/config").get("cpu_latency_us")
+        found = replace(found, limit_us=asked_us)
+    return idle.judged(found, engine["counters"].get("late_max_ns") or 0)
 
 
 def looked_up(client: Client) -> dict[str, Any] | Finding:

@@ -58,16 +58,16 @@ def judged(idle: Idle, late_ns: int) -> Finding:
         return Finding(subject, GOOD, words)
     cure = "aes67 config cpu_latency_us=0" if idle.driver else "idle=poll on its command line"
     if idle.virtual and late_ns >= STALL_NS:
-        words += f" (the engine ran up to {late_ns / 1e6:.1f} ms late)"
+        words += f"; the engine ran up to {late_ns / 1e6:.1f} ms late"
         return Finding(subject, WARNING, words, f"{cure} has them poll; docs/install.md says more")
     return Finding(subject, GOOD, words, f"if the self-test or xruns show stalls: {cure}")
 
 
 def _words(idle: Idle) -> str:
     if idle.driver and idle.limit_us == 0:
-        return "poll instead of sleeping: somebody holds /dev/cpu_dma_latency at 0"
+        return "poll instead of sleeping: /dev/cpu_dma_latency is held at 0"
     if idle.driver and idle.limit_us not in (None, NO_LIMIT_US):
-        limit = f"{idle.limit_us} us: somebody holds /dev/cpu_dma_latency at it"
+        limit = f"{idle.limit_us} us: /dev/cpu_dma_latency is held at that"
         return f"sleep no deeper than takes {limit}"
     if idle.virtual:
         words = "halt, and the host of this virtual machine says when they are back"
@@ -77,7 +77,7 @@ def _words(idle: Idle) -> str:
         words = "halt"
     if not idle.driver:
         return f"{words}; without a cpuidle driver cpu_latency_us is of no effect here"
-    return words if idle.limit_us is not None else f"{words}; whether that is limited root sees"
+    return words if idle.limit_us is not None else f"{words}, unless limited, which only root sees"
 
 
 def _virtual(root: Path) -> bool:
