@@ -1,8 +1,7 @@
 """One PTP port's sockets on the event loop: packets with their stamps in, messages out.
 
 Between `net.ptp_udp` or `net.ethernet` (which know sockets, not the loop) and the timekeeper (which
-knows the clock, not the stamps): matches transmit stamps with messages, climbs up and down the
-ladder.
+knows the clock, not the stamps): reads and sends, climbs up and down the ladder.
 """
 
 from __future__ import annotations
@@ -11,15 +10,14 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
-from aes67.clock.timebase import MS, NS
+from aes67.clock.timebase import NS
 from aes67.engine.card_clock import CardClock
+from aes67.engine.departures import Departures
 from aes67.net.own_packets import drop_own
 from aes67.net.timestamping import (
     CrossClock,
-    Departed,
     Received,
     Sent,
     StampedSocket,
@@ -30,7 +28,6 @@ from aes67.ptp.ladder import Ladder, Rung
 from aes67.ptp.port_types import Outgoing
 from aes67.wire.ptp_header import PortIdentity
 
-STAMP_TIMEOUT_NS = 20 * MS
 MAX_STACKS = 16
 CROWD = 128
 """So many packets at one `collect` are too many to let them wait."""
@@ -79,18 +76,6 @@ class Sockets(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """An event message that has been sent: which of its stamps have come."""
-
-    token: tuple[int, int]
-    until_ns: int
-    kernel: bool = False
-    card: bool = False
-    told: bool = False
-    """The listener has what it gets."""
-
-
 class PtpNetwork:
     """Open sockets and what waits on them.
 
@@ -116,7 +101,7 @@ class PtpNetwork:
         self._why_not = why_not
         self._after = after
         self._name: socket.socket | None = None
-        self._waiting: dict[int, _Waiting] = {}
+        self._departures = Departures(sockets.event, self.ladder, self._card_stamp, self._tell)
         number = 0
         for number in range(MAX_STACKS):
             self._name_text = f"aes67-ptp-{self.sockets.index}-{number}"
@@ -153,7 +138,7 @@ class PtpNetwork:
             try:
                 self._send(message)
             except OSError as error:
-                self._waiting.clear()  # the numbers of stamps start anew after a failure
+                self.forget()  # the numbers of stamps start anew after a failure
                 self.send_errors += 1
                 if self.send_errors == 1:
                     log.warning("PTP on %s: %s", self.sockets.interface, error)
@@ -184,7 +169,7 @@ class PtpNetwork:
             return
         # what waits came before this reading: if REALTIME was stepped, none of it can be converted
         steady = self.sockets.clock.renew()
-        self._take_transmit_stamps(steady=steady)
+        self._departures.take(steady=steady)
         for each in (self.sockets.event, self.sockets.general):
             for _ in range(CROWD if each is not None else 0):
                 packet = each.receive(steady=steady) if each is not None else None
@@ -201,22 +186,19 @@ class PtpNetwork:
         if self._card is not None:
             self._card.read(now_ns)
             self.ladder.use_card(self._card.usable(now_ns))
-        for number, waiting in list(self._waiting.items()):
-            if now_ns >= waiting.until_ns:
-                del self._waiting[number]
-                self._settle(waiting, now_ns)
+        self._departures.handle_timer(now_ns)
 
     def next_deadline(self) -> int | None:
         """When the oldest stamp is given up or the card's clock to be read; None: neither."""
         # the stamps of what is sent meanwhile wait for `collect`, as packets do
-        times = [waiting.until_ns for waiting in self._waiting.values() if self._at_once]
+        times = self._departures.deadlines() if self._at_once else []
         if self._card is not None:
             times.append(self._card.next_ns)
         return min(times, default=None)
 
     def forget(self) -> None:
         """Nobody waits any more for the stamps of what was sent."""
-        self._waiting.clear()
+        self._departures.forget()
 
     def lend_name(self) -> None:
         """Let who comes in our place be the same clock on this interface."""
@@ -252,8 +234,8 @@ class PtpNetwork:
     def _event_readable(self) -> None:
         """A packet on port 319 or in a frame, or a transmit stamp in the error queue."""
         packet = self.sockets.event.receive()
-        if packet is None or self._waiting:
-            self._take_transmit_stamps(every=packet is None)
+        if packet is None or self._departures.waiting:
+            self._departures.take(every=packet is None)
         if packet is not None:
             self._pass_on(packet, self._receive_stamp(packet))
         self._after()
@@ -287,45 +269,9 @@ class PtpNetwork:
             return None
         return self._card.to_raw(stamp_ns, now_ns)
 
-    def _take_transmit_stamps(self, *, every: bool = False, steady: bool | None = None) -> None:
-        """Read stamps until no message waits for one; with `every`, until there are no more."""
-        while every or self._waiting:
-            departed = self.sockets.event.transmit_stamps(1, steady=steady)
-            if not departed:
-                break
-            self._departed(departed[0])
-
-    def _departed(self, departed: Departed) -> None:
-        waiting = self._waiting.get(departed.id)
-        if waiting is None:
-            return  # given up already, or of a message whose stamp is of no interest
-        now_ns = raw_now()
-        if departed.hardware_ns is not None:
-            stamp_ns = self._card_stamp(departed.hardware_ns, now_ns)
-            waiting.card = stamp_ns is not None
-            mine = self.ladder.rung is Rung.HARDWARE
-        else:
-            stamp_ns = departed.stamp_ns
-            waiting.kernel = True
-            mine = self.ladder.rung is Rung.KERNEL
-        if mine and not waiting.told:
-            waiting.told = True
-            self._tell(waiting, stamp_ns, now_ns)
-        if waiting.kernel and (waiting.card or not self.ladder.card):
-            del self._waiting[departed.id]
-            self._settle(waiting, now_ns)
-
-    def _settle(self, waiting: _Waiting, now_ns: int) -> None:
-        """All stamps of a message have come, or their time is over."""
-        card = waiting.card if self.ladder.card else None
-        self.ladder.transmitted(waiting.kernel, now_ns, card)
-        if not waiting.told and self.ladder.rung in (Rung.HARDWARE, Rung.KERNEL):
-            waiting.told = True
-            self._tell(waiting, None, now_ns)
-
-    def _tell(self, waiting: _Waiting, stamp_ns: int | None, now_ns: int) -> None:
+    def _tell(self, token: tuple[int, int], stamp_ns: int | None, now_ns: int) -> None:
         if self.listener is not None:
-            self.listener.sent(waiting.token, stamp_ns, now_ns)
+            self.listener.sent(token, stamp_ns, now_ns)
 
     def _send(self, message: Outgoing) -> None:
         if not message.event:
@@ -345,14 +291,10 @@ class PtpNetwork:
 
     def _send_event(self, message: Outgoing) -> None:
         sent = self.sockets.send(message.data, event=True)
-        waiting = _Waiting(message.token, sent.after_ns + STAMP_TIMEOUT_NS)
-        self._waiting[sent.id] = waiting
-        if self.ladder.rung not in (Rung.HARDWARE, Rung.KERNEL):
-            waiting.told = True
-            self._tell(waiting, (sent.before_ns + sent.after_ns) // 2, sent.after_ns)
+        self._departures.add(sent, message.token)
         if self._at_once:
             # on lo and veth the stamp is there already, elsewhere within tens of microseconds
-            self._take_transmit_stamps()
+            self._departures.take()
 
 
 def clock_identity(hardware_address: bytes, number: int) -> bytes:
