@@ -9,7 +9,9 @@ import pytest
 
 from aes67.errors import Refused
 from aes67.selftest import audio, latency
-from aes67.selftest.audio import settings_for, wanted_case
+from aes67.selftest.audio import Outcome, settings_for, wanted_case
+from aes67.selftest.carry import Carried
+from aes67.selftest.compare import Verdict
 
 Parser = Callable[[], ArgumentParser]
 PARSERS = [audio.parser, latency.parser]
@@ -32,3 +34,15 @@ def test_the_daemon_gets_it(parser: Parser, given: list[str], extra: dict[str, i
 def test_another_is_refused(parser: Parser, value: str) -> None:
     with pytest.raises(Refused, match="cpu-latency = .*: 0 to 10000 us"):
         wanted_case(parser().parse_args([f"--cpu-latency={value}"]))
+
+
+@pytest.mark.parametrize("awake", [False, True])
+def test_a_machine_that_held_the_engine_up_is_named_and_the_option_unless_it_was_given(
+    awake: bool,
+) -> None:
+    lost = Carried(Verdict("48 frames differ", 2880, 48, 0, 0, 1), ())
+    wanted = wanted_case(audio.parser().parse_args([]))
+    outcome = Outcome(wanted, 1.0, 960, 0.1, {}, lost, skipped_ticks=9, late_ns=9, awake=awake)
+    *_, last = outcome.problems()
+    assert "did 9 ticks together with later ones" in last
+    assert ("--cpu-latency 0" in last) is not awake

@@ -55,6 +55,8 @@ class Outcome:
     """The engine's greatest lateness since it started."""
     late_grew: bool = False
     """Whether that was during the test."""
+    awake: bool = False
+    """Whether idle processors were asked to wake up in time."""
 
     @property
     def ok(self) -> bool:
@@ -75,8 +77,9 @@ class Outcome:
         most = f"{'up to' if self.late_grew else 'less than'} {self.late_ns / 1e6:.1f} ms"
         return (
             f"the engine was kept from running for {most} at a time and did {self.skipped_ticks} "
-            "ticks together with later ones: something else holds this machine up, or the case is "
-            "more than it can carry"
+            "ticks together with later ones: something else holds its processors, or the case is "
+            "more than they can carry"
+            + ("" if self.awake else "; --cpu-latency 0 rules out that idle ones wake up late")
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -153,6 +156,7 @@ def run_case(
         tuple(status["engine"].get("warnings") or ()),
         engine["skipped_ticks"] - engine_before["skipped_ticks"], engine["late_max_ns"],
         engine["late_max_ns"] > engine_before["late_max_ns"],
+        "cpu_latency_us" in dict(node.settings.extra),
     )  # fmt: skip
 
 
