@@ -230,6 +230,9 @@ def test_polling_processors_are_told() -> None:
 def test_times_are_told_as_people_do() -> None:
     assert [time_text(s) for s in (45, 720, 7500)] == ["45 s", "12 min", "2 h 05 min"]
     assert "identical at 200 ms at try 3" in told(NEEDED_200)
+    late = row(tried("10 ms", False, 1.0, xruns=7, latency={"median_ms": 3.969}), case=EVERY[36])
+    assert "median 3.97 ms, 7 xruns" in told(late)
+    assert "FAILED" in told(row(tried("10 ms", False, 1.0), case=EVERY[36]))
 
 
 def test_rows_are_kept_and_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:

@@ -205,12 +205,20 @@ def keep(path: Path, row: Row) -> None:
 def told(row: Row) -> str:
     """A row in a line."""
     last = row.last
-    words = verdict(row) if row.is_samples else "no xrun" if last.ok else "FAILED"
-    problems = "" if last.fine else f": {'; '.join(last.result.get('problems', ()))[:300]}"
+    words = verdict(row) if row.is_samples else measured(last.result)
+    problems = "; ".join(last.result.get("problems", ()))[:300]
+    problems = f": {problems}" if problems and not last.fine else ""
     skipped = f", not tried at {NAMES[0]}" if row.before else ""
     again = f" at try {len(row.tries)}" if len(row.tries) > 1 else ""
     still = f" (machine stood still: {stood_still(last)})"
     return f"{row.name}: {words}{again}{skipped}{still}{problems}"
+
+
+def measured(result: Mapping[str, Any]) -> str:
+    """What a latency test found."""
+    if "latency" not in result:
+        return "FAILED"
+    return f"median {result['latency']['median_ms']:.2f} ms, {result['xruns'] or 'no'} xruns"
 
 
 def parser() -> argparse.ArgumentParser:
