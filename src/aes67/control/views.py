@@ -127,19 +127,20 @@ class Views:
         """The whole snapshot."""
         snapshot = self._link.snapshot() or {}
         hello = self._link.hello
+        network, wrong = self._network()
         return {
             "version": version,
             "node_id": self._node.computed.node_id,
             "engine": {
                 "connected": self._link.connected,
                 "realtime": bool(hello and hello.realtime),
-                "warnings": self.warnings(),
+                "warnings": self._warnings(wrong),
                 "generation": hello.generation if hello else 0,
                 "rate": self._node.state.rate,
                 "counters": snapshot.get("engine", {}),
             },
             "clock": self.clock() | {"page": snapshot.get("clock", {})},
-            "network": self.network(),
+            "network": network,
             "sources": self.sources(),
             "sinks": self.sinks(),
             "pcms": self._told.pcms if self._link.connected else [],
@@ -147,12 +148,15 @@ class Views:
 
     def warnings(self) -> list[str]:
         """What the user should know, in sentences."""
+        return self._warnings(self._network()[1])
+
+    def _warnings(self, of_network: list[str]) -> list[str]:
         found = list(self._link.hello.warnings) if self._link.hello else [NO_ENGINE]
         if not self._node.state.network.address(self._node.config):
             found.append(f"{self._node.config.interfaces[0]} has no IPv4 address: nothing is sent")
         if self._node.in_force.refusal is not None:
             found.append(f"the engine refuses the table: {self._node.in_force.refusal}")
-        found += self._network()[1]
+        found += of_network
         if self._rtcp.problem:
             found.append(self._rtcp.problem)
         return found + list(self._node.warnings.values())

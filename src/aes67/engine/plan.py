@@ -132,7 +132,7 @@ def _ports(value: object) -> tuple[tuple[str, str], ...]:
 
 
 def _interval(field: str, value: object) -> int | None:
-    return None if value is None else _integer(field, value, -7, 4)
+    return _integer_or_none(field, value, -7, 4)
 
 
 def _identities(value: object) -> frozenset[bytes]:
@@ -220,12 +220,10 @@ class Plan:
             second_clock=second,
             second_clock_name=second_name,
             sender_name=_text("sender_name", plan.get("sender_name", "")),
-            cpu_latency_us=_cpu_latency(plan.get("cpu_latency_us")),
+            cpu_latency_us=_integer_or_none(
+                "cpu_latency_us", plan.get("cpu_latency_us"), 0, MOST_US
+            ),
         )
-
-
-def _cpu_latency(value: object) -> int | None:
-    return None if value is None else _integer("cpu_latency_us", value, 0, MOST_US)
 
 
 def _second_clock(value: object, clock: ClockSpec) -> tuple[ClockSpec | None, str]:
@@ -289,6 +287,10 @@ def _list(field: str, value: object, most: int) -> list[Any]:
     if not isinstance(value, list) or len(value) > most:
         raise Refused(field, value, f"is a list of at most {most}")
     return value
+
+
+def _integer_or_none(field: str, value: object, low: int, high: int) -> int | None:
+    return None if value is None else _integer(field, value, low, high)
 
 
 def _integer(field: str, value: object, low: int, high: int) -> int:

@@ -99,9 +99,9 @@ class Timekeeper:
         snapshot = render(clock, raw_now())
         number = clock.ports.index(clock.port) if clock.port is not None else 0
         snapshot["timestamps"] = ports.stamps(number) if ports else _NO_STAMPS
-        if ports is not None:
-            snapshot["port_state"] = ports.state(number).value
         snapshot["ports"] = self._each_port(clock)
+        if snapshot["ports"]:
+            snapshot["port_state"] = snapshot["ports"][number]["port_state"]
         snapshot["reference"] = self._reference.snapshot() if self._reference else None
         snapshot["send_errors"] = ports.send_errors if ports else 0
         snapshot["trouble"] = ports.trouble if ports else ""
