@@ -38,7 +38,8 @@ class Benchmark:
     quick: Effort
     meaning: str
     beside: str = "no"
-    """Takes long and little of the machine: `always` or with `quick` beside the others."""
+    """`long`: takes minutes and little of the machine, so others may run meanwhile, those that are
+    `tolerant`; with --quick both run beside those that want the machine to themselves."""
 
 
 BENCHMARKS = {
@@ -63,17 +64,17 @@ BENCHMARKS = {
     ),
     "ptp-accidents": Benchmark(
         accidents.step_and_silence, Effort(1, 60), Effort(1, 5), "a step of the master; its death",
-        "quick",
+        "tolerant",
     ),
     "ptp-loss": Benchmark(
         accidents.loss, Effort(1, 600), Effort(1, 60), "every fifth message lost, and spikes",
-        "always",
+        "long",
     ),
     "ptp-master": Benchmark(
-        following_us.measure, Effort(1, 140), Effort(1, 90), "ptp4l following us", "quick"
+        following_us.measure, Effort(1, 140), Effort(1, 90), "ptp4l following us", "tolerant"
     ),
     "ptp-gptp": Benchmark(
-        gptp.measure, Effort(1, 145), Effort(1, 90), "as ptp-contest, by IEEE 802.1AS", "quick"
+        gptp.measure, Effort(1, 145), Effort(1, 90), "as ptp-contest, by IEEE 802.1AS", "tolerant"
     ),
     "ptp-cpu": Benchmark(following_us.cpu, Effort(1, 60), Effort(1, 22), "PTP's share of a core"),
     "ptp-second-clock": Benchmark(
@@ -138,26 +139,35 @@ def _run_all(names: list[str], options: argparse.Namespace) -> tuple[list[dict[s
     """Every line, in the order in which they were ready, and whether one could not run."""
     lines: list[dict[str, Any]] = []
     failed = False
-    kinds = ("always", "quick") if options.quick else ("always",)
-    with ThreadPoolExecutor() as pool:
-        beside = {
-            name: pool.submit(_in_a_process, name, options)
-            for name in names if len(names) > 1 and BENCHMARKS[name].beside in kinds
-        }  # fmt: skip
-        for name in sorted(names, key=lambda name: name in beside):
-            try:
-                if name in beside:
-                    line = beside[name].result()
-                else:
-                    line = run(name, _effort(name, options))
-            except Exception:
-                print(f"bench: {name} could not run", file=sys.stderr)
-                traceback.print_exc()
-                failed = True
-                continue
-            lines.append(line)
-            print(json.dumps(line), flush=True)
+    for alone, beside in _parts(names, quick=options.quick):
+        with ThreadPoolExecutor() as pool:
+            begun = {name: pool.submit(_in_a_process, name, options) for name in beside}
+            for name in [*alone, *beside]:
+                try:
+                    if name in begun:
+                        line = begun[name].result()
+                    else:
+                        line = run(name, _effort(name, options))
+                except Exception:
+                    print(f"bench: {name} could not run", file=sys.stderr)
+                    traceback.print_exc()
+                    failed = True
+                    continue
+                lines.append(line)
+                print(json.dumps(line), flush=True)
     return lines, failed
+
+
+def _parts(names: list[str], *, quick: bool) -> list[tuple[list[str], list[str]]]:
+    """What is run one after the other, each with what is run in processes beside it."""
+    kinds: dict[str, list[str]] = {"no": [], "tolerant": [], "long": []}
+    for name in names:
+        kinds[BENCHMARKS[name].beside].append(name)
+    if len(names) == 1:
+        return [(names, [])]
+    if quick:
+        return [(kinds["no"], kinds["tolerant"] + kinds["long"])]
+    return [(kinds["no"], []), (kinds["tolerant"], kinds["long"])]
 
 
 def _effort(name: str, options: argparse.Namespace) -> Effort:

@@ -14,6 +14,7 @@ import numpy as np
 from aes67.clock import filter_state as fs
 from aes67.clock import kalman as k
 from aes67.clock.filter_state import FloatArray, IntArray
+from aes67.clock.steps import STEP_RUN
 from aes67.jit import kernel
 
 FREQUENCY_WALKS = (1.0, 10.0, 100.0, 10_000.0)
@@ -34,6 +35,13 @@ NEGLIGIBLE = 1e-3
 RHO_LIMIT = 8.0
 """One measurement says no more than this against a filter."""
 
+# what `update` returns besides what the likeliest filter did
+SUSPECTS = 4
+"""A few huge residuals in a row."""
+USABLE = 8
+"""The path is known or both directions were measured."""
+DID = 3
+
 # the mixture, an array of MIXED doubles
 MIXED_OFFSET = 0
 """Offset against filter 0's line at `raw_ns`."""
@@ -53,7 +61,10 @@ def update(
     master_ns: int,
     fraction: float,
 ) -> int:
-    """One measurement into all filters; what the likeliest of them made of it."""
+    """One measurement into all filters; what the likeliest of them did (DID), and how it stands.
+
+    All is said in one number, since each look into an array costs Python more than this does.
+    """
     results = np.zeros(FILTERS, np.int64)
     for i in range(FILTERS):
         results[i] = k.update(ints[i], floats[i], direction, raw_ns, master_ns, fraction)
@@ -71,7 +82,13 @@ def update(
             ints[i] = ints[best]
             floats[i] = floats[best]
             floats[i][fs.WALK] = walk
-    return int(results[best])
+    seen = ints[MIDDLE]
+    said = int(results[best])
+    if seen[fs.RUN_SYNC] >= STEP_RUN // 2 or seen[fs.VERIFY] > 0:
+        said |= SUSPECTS
+    if seen[fs.SYNCS] > 0 and (seen[fs.DELAYS] > 0 or seen[fs.NO_PATH] > 0):
+        said |= USABLE
+    return said
 
 
 @kernel

@@ -11,7 +11,6 @@ from aes67.clock import filter_state as fs
 from aes67.clock import kalman as k
 from aes67.clock.measurement import DELAY, SYNC, Measurement
 from aes67.clock.noise import RING_INTS, ring_sigma
-from aes67.clock.steps import STEP_RUN
 from aes67.clock.timebase import UNKNOWN_NS, Line, rate_to_q40
 
 FLOOR_3_SIGMA_NS = 50
@@ -26,6 +25,10 @@ class Estimator:
 
     def __init__(self) -> None:
         self.path_ns = (0.0, 0.0)
+        self.usable = False
+        """The path is known or both directions were measured, so that the offset is known."""
+        self.suspects_step = False
+        """A few huge residuals in a row: a Delay_Req now would tell a step from a detour."""
         self._ints = np.zeros((bank.FILTERS, fs.INTS), np.int64)
         self._floats = np.zeros((bank.FILTERS, fs.FLOATS), np.float64)
         self._floats[:, fs.WALK] = bank.FREQUENCY_WALKS
@@ -39,7 +42,7 @@ class Estimator:
 
     def add(self, measurement: Measurement) -> bool:
         """Take one measurement in; True when it made out a step of the master or of the path."""
-        result = bank.update(
+        said = bank.update(
             self._ints,
             self._floats,
             self._evidence,
@@ -51,7 +54,9 @@ class Estimator:
         self._stale = True
         self._line = None
         self._sigma = None
-        return bool(result == k.STEPPED)
+        self.suspects_step = said & bank.SUSPECTS != 0
+        self.usable = said & bank.USABLE != 0
+        return said & bank.DID == k.STEPPED
 
     @property
     def syncs(self) -> int:
@@ -72,11 +77,6 @@ class Estimator:
     def last_raw_ns(self) -> int:
         """Instant of the newest measurement; 0 before the first."""
         return self._int(fs.LAST_RAW)
-
-    @property
-    def usable(self) -> bool:
-        """The path is known or both directions were measured, so that the offset is known."""
-        return self.syncs > 0 and (self.delays > 0 or self._int(fs.NO_PATH) > 0)
 
     @property
     def line(self) -> Line:
@@ -136,11 +136,6 @@ class Estimator:
     def last_step_ns(self) -> float:
         """Size of the newest step of the master's time; 0 if none."""
         return self._float(fs.LAST_STEP)
-
-    @property
-    def suspects_step(self) -> bool:
-        """A few huge residuals in a row: a Delay_Req now would tell a step from a detour."""
-        return self._int(fs.RUN_SYNC) >= STEP_RUN // 2 or self._int(fs.VERIFY) > 0
 
     @property
     def restlessness(self) -> int:

@@ -9,8 +9,8 @@ qualifies), the last of them below the limit. When messages stop, a locked clock
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from aes67.clock.timebase import MS, NS, US
 
@@ -35,8 +35,7 @@ RATE_LIMIT_PPM = 500.0
 """A master further off than this is not believed (1588 allows 100)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(NamedTuple):
     """What is seen of the selected master at one instant.
 
     `missing` says why there is nothing to lock to, `silent` why a master we had is no longer

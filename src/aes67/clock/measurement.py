@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SYNC = -1
 """Master to us: the path delay makes the master's time look early."""
@@ -19,8 +19,7 @@ LIMIT_NS = 2**62
 """Times of 146 years and more from the epoch are refused: int64 arithmetic stays safe."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class Measurement(NamedTuple):
     """`master_ns` (+ `fraction` of a ns) in the master's timescale, `raw_ns` in ours.
 
     `direction` is SYNC, DELAY or DIRECT. Corrections are already applied: added to a Sync's time,

@@ -160,10 +160,10 @@ class PtpPorts:
                     more = True
                     shell.send(messages)
 
-    def check_interfaces(self) -> None:
+    def check_interfaces(self, *, look_around: bool = True) -> None:
         """Close ports whose interface has gone, open those whose interface is there (again).
 
-        The others look who listens beside them.
+        With `look_around` the others look who listens beside them.
         """
         for number, (interface, _) in enumerate(self.wanted):
             shell = self.shells[number]
@@ -178,7 +178,8 @@ class PtpPorts:
                     self.troubles[number] = f"there is no interface {interface}"
                 continue
             if shell is not None and shell.index == index:
-                shell.look_around()
+                if look_around:
+                    shell.look_around()
                 continue
             if shell is not None:
                 shell.close()

@@ -27,6 +27,9 @@ from aes67.ptp.ordinary_clock import OrdinaryClock
 from aes67.ptp.snapshot import render
 
 SNAPSHOT_NS = NS
+SELDOM = 5
+"""Snapshots after which a patient slave looks again who listens on this host: it sends nothing that
+others need."""
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +67,7 @@ class Timekeeper:
         self._reference: ReferenceReader | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._watch_ns = 0
+        self._watches = 0
         self._seen: tuple[State, bytes | None] | None = None
         self._configuring = asyncio.Lock()
 
@@ -242,9 +246,11 @@ class Timekeeper:
 
     def _watch(self) -> None:
         """The snapshot, and sockets opened anew when an interface was replaced."""
+        self._watches += 1
         if self._ports is not None:
             nobody = self._ports.nobody
-            self._ports.check_interfaces()
+            patient = self._clock is not None and self._clock.patient
+            self._ports.check_interfaces(look_around=not patient or self._watches % SELDOM == 0)
             self._somebody(nobody)
         if self._reference is not None:
             self._reference.ask()

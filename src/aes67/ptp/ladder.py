@@ -73,6 +73,8 @@ class Ladder:
     """
 
     def __init__(self) -> None:
+        self.rung = Rung.KERNEL
+        """The rung in force."""
         self.changes = 0
         self.card = False
         self._receive = _Side()
@@ -80,9 +82,14 @@ class Ladder:
         self._card_receive = _Side()
         self._card_transmit = _Side()
 
-    @property
-    def rung(self) -> Rung:
-        """The rung in force."""
+    def _choose(self) -> None:
+        """Stand on the best rung whose stamps come."""
+        rung = self._best()
+        if rung is not self.rung:
+            self.rung = rung
+            self.changes += 1
+
+    def _best(self) -> Rung:
         if self.card and self._card_receive.good and self._card_transmit.good:
             return Rung.HARDWARE
         if not self._receive.good:
@@ -107,16 +114,14 @@ class Ladder:
     def use_card(self, usable: bool) -> None:
         """Whether the card's stamps can be used at all at the moment."""
         if usable is not self.card:
-            before = self.rung
             self.card = usable
-            self.changes += before is not self.rung
+            self._choose()
 
     def link_back(self) -> None:
         """The link is there again: what was sent without one was never stamped, whoever stamps."""
-        before = self.rung
         self._transmit.begin_anew()
         self._card_transmit.begin_anew()
-        self.changes += before is not self.rung
+        self._choose()
 
     def received(self, present: bool, now_ns: int, card: bool | None = None) -> None:
         """An event message came, with or without a stamp of the kernel, and of the card.
@@ -132,8 +137,7 @@ class Ladder:
     def _note(
         self, kernel: _Side, present: bool, side: _Side, card: bool | None, now_ns: int
     ) -> None:
-        before = self.rung
         kernel.note(present, now_ns)
         if card is not None:
             side.note(card, now_ns)
-        self.changes += before is not self.rung
+        self._choose()

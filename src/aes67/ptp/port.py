@@ -8,7 +8,7 @@ locked (`calibrated`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aes67.clock.timebase import NS, Line
 from aes67.ptp.bmca import PortState, Role
@@ -105,7 +105,11 @@ class Port(Intake):
             self.listening = False
         if now_ns >= self._review_ns:
             self.table.forget_older(now_ns - FORGET_NS, self.selected)
-            self.decision.run(now_ns)
+            if self._nothing_to_decide(now_ns):
+                self._review_ns = now_ns + REVIEW_NS
+                self._listen_until_ns = now_ns + self._announce_timeout_ns()
+            else:
+                self.decision.run(now_ns)
         for message in self.master.due(now_ns, self._clock):
             self._send(message)
         self._outgoing += self.slave.due(now_ns)
@@ -125,10 +129,13 @@ class Port(Intake):
         messages, self._outgoing = self._outgoing, []
         return messages
 
-    def events(self) -> list[Event]:
+    def events(self) -> Sequence[Event]:
         """What happened since the last call."""
+        measured = self.slave.events()
+        if not self._events:
+            return measured
         events, self._events = self._events, []
-        return [*self.slave.events(), *events]
+        return [*measured, *events]
 
     @property
     def patient(self) -> bool:
@@ -275,6 +282,12 @@ class Port(Intake):
         self._outgoing.append(Outgoing(pack(message), event, (kind, message.header.sequence_id)))
 
     # -- state
+
+    def _nothing_to_decide(self, now_ns: int) -> bool:
+        """Whether all there is to choose from is the master we follow, which is still there."""
+        held = self.selected
+        alone = len(self.table.masters) == len(self.decision.ports) == 1
+        return alone and held is not None and not self._timed_out(held, now_ns)
 
     def _timed_out(self, master: ForeignMaster, now_ns: int) -> bool:
         """Whether a master that is followed has fallen silent."""

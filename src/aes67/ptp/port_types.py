@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aes67.clock.measurement import Measurement
 from aes67.ptp.bmca import Role
@@ -43,8 +44,7 @@ class PortConfig:
     """802.1AS: a neighbour further away is none of ours; 0: by the kind of stamps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A message to send. `event`: on port 319, and its transmit stamp is to be given to `sent`."""
 
     data: bytes
@@ -52,8 +52,7 @@ class Outgoing:
     token: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(NamedTuple):
     """A measurement of `master` was added to its estimator."""
 
     master: PortIdentity

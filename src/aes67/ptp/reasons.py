@@ -32,8 +32,10 @@ def missing(
             for each in ports
         ]
         return "; ".join(dict.fromkeys(found))
-    name = dashed(master.identity.clock)
     estimator = master.estimator
+    if estimator.usable:
+        return ""
+    name = dashed(master.identity.clock)
     if not estimator.syncs:
         if master.unstamped:
             return f"no receive timestamps for the Sync messages of {name}"
@@ -42,13 +44,11 @@ def missing(
         if master.absurd:
             return f"the time {name} sends is out of range"
         return f"no Sync from {name}"
-    if not estimator.usable:
-        if port.requests.unstamped and not port.requests.answered:
-            return "no transmit timestamps for our Delay_Req messages"
-        if port.requests.unanswered >= UNANSWERED:
-            return f"{name} does not answer Delay_Req ({port.requests.sent} sent)"
-        return f"measuring the path delay to {name}"
-    return ""
+    if port.requests.unstamped and not port.requests.answered:
+        return "no transmit timestamps for our Delay_Req messages"
+    if port.requests.unanswered >= UNANSWERED:
+        return f"{name} does not answer Delay_Req ({port.requests.sent} sent)"
+    return f"measuring the path delay to {name}"
 
 
 def silence(port: Port, followed: ForeignMaster, now_ns: int) -> str:

@@ -5,8 +5,7 @@ Every master that is heard is measured, selected or not, so that a handover star
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 from aes67.clock.measurement import DELAY, Measurement
 from aes67.clock.timebase import NS
@@ -127,8 +126,10 @@ class Slave:
         sequence = self.requests.ask(now_ns)
         return [Outgoing(h.with_sequence(self._request, sequence), True, (h.DELAY_REQ, sequence))]
 
-    def events(self) -> list[Measured]:
+    def events(self) -> Sequence[Measured]:
         """What was measured since the last call."""
+        if not self._measured:
+            return ()
         measured, self._measured = self._measured, []
         return measured
 
@@ -143,7 +144,7 @@ class Slave:
             return
         if self._config.asymmetry_ns:
             # 11.6: added to a Sync's correction, subtracted from a Delay_Req's: later both ways
-            made = replace(made, master_ns=made.master_ns + self._config.asymmetry_ns)
+            made = made._replace(master_ns=made.master_ns + self._config.asymmetry_ns)
         stepped = master.estimator.add(made)
         if made.direction != DELAY:
             master.measured_ns = made.raw_ns
