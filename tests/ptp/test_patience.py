@@ -8,7 +8,7 @@ from aes67.ptp.modes import Mode
 from aes67.ptp.port_types import PortConfig
 from aes67.wire.ptp_header import DELAY_REQ, PortIdentity
 from aes67.wire.ptp_messages import parse
-from sim.world import Master, Oscillator, World
+from sim.world import Master, Oscillator, World, hardware, software
 
 EPOCH = 1_700_000_000 * NS
 OURS = PortIdentity(bytes.fromhex("020000ae67000002"), 1)
@@ -28,6 +28,30 @@ def test_a_locked_slave_wakes_up_five_times_a_second() -> None:
         instants.add(clock.mapping.line.raw_ns)
         assert clock.next_deadline() - world.local.at(world.now) <= 200 * MS
     assert len(instants) <= 12
+
+
+def test_a_slave_that_finds_nothing_new_looks_half_as_often() -> None:
+    world = World(1)
+    Master(world, law=Oscillator(ppm=30, start_ns=EPOCH), down=software, up=software).start()
+    clock = world.slave()
+    world.run(20)
+    looks = {}
+    while world.now < 40 * NS:
+        world.run(world.now / NS + 0.01)
+        raw_ns = clock.mapping.line.raw_ns
+        looks[raw_ns] = clock.next_deadline() - raw_ns
+    assert set(looks.values()) <= {200 * MS, 400 * MS}
+    assert 50 <= len(looks) <= 70
+
+
+def test_precise_stamps_are_never_left_for_long() -> None:
+    world = World(1)
+    Master(world, law=Oscillator(ppm=30, start_ns=EPOCH), down=hardware, up=hardware).start()
+    clock = world.slave()
+    world.run(20)
+    while world.now < 30 * NS:
+        world.run(world.now / NS + 0.01)
+        assert clock.next_deadline() - clock.mapping.line.raw_ns <= 200 * MS
 
 
 def test_a_request_is_ready_before_it_is_due_and_goes_out_first() -> None:

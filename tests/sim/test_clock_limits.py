@@ -23,6 +23,8 @@ from sim.world import (
 )
 
 SEEDS = (1, 2, 3)
+MANY = range(1, 25)
+"""One run says little of the rms of noise that takes half a minute to change."""
 EPOCH = 1_700_000_000 * NS
 CALM, RESTLESS = 1.0, 100.0
 
@@ -50,9 +52,7 @@ def settled(seed: int, noise: Delay, walk: float, log_sync: int = -3, until: flo
     ],
 )
 def test_rms_error(noise: Delay, walk: float, log_sync: int, limit_ns: int) -> None:
-    # one run says little of the rms of noise that takes half a minute to change
-    seeds = range(1, 9) if noise is software and walk == CALM else SEEDS
-    worlds = [settled(seed, noise, walk, log_sync) for seed in seeds]
+    worlds = [settled(seed, noise, walk, log_sync) for seed in MANY]
     rms = [world.rms(60) for world in worlds]
     assert np.sqrt(np.mean(np.square(rms))) <= limit_ns, rms
     for world in worlds:
@@ -146,27 +146,31 @@ class Pulled(Oscillator):
 
 @pytest.mark.parametrize(("noise", "rms_ns"), [(quiet, 600), (software, 2_000)])
 def test_a_rate_that_changes_by_5_ppm_at_once_is_followed(noise: Delay, rms_ns: int) -> None:
-    rms = []
-    for seed in SEEDS:
+    rms, worst = [], []
+    for seed in MANY:
         world = World(seed)
         Master(world, law=Pulled(ppm=30, walk=1.0, start_ns=EPOCH), down=noise, up=noise).start()
         world.slave()
         world.run(100)
-        assert np.abs(world.since(60)).max() < 20_000
+        worst.append(np.abs(world.since(60)).max())
         rms.append(world.rms(70))
         assert [s for _, s in world.states] == ["unlocked", "locking", "locked"]
     assert np.sqrt(np.mean(np.square(rms))) < rms_ns, rms
+    assert np.median(worst) < 20_000
+    assert max(worst) < 25_000, worst
 
 
 def test_a_crystal_whose_temperature_changes_is_followed_and_3_sigma_says_so() -> None:
     """2 ppm to and fro in ten minutes."""
-    for seed in SEEDS:
+    rms = []
+    for seed in MANY:
         world = World(seed)
         Master(world, law=Oscillator(ppm=30, sine=(2e5, 600.0), start_ns=EPOCH)).start()
         clock = world.slave()
         world.run(200)
-        assert world.rms(60) < 250
+        rms.append(world.rms(60))
         assert abs(world.error()) < clock.mapping.uncertainty_ns < 5_000
+    assert np.sqrt(np.mean(np.square(rms))) < 250, rms
 
 
 def test_a_step_of_300_us_is_estimated_in_2_s_and_slewed_without_a_new_epoch() -> None:

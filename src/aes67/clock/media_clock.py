@@ -12,6 +12,8 @@ STEP_NS = MS
 SLEW_PPB = 50_000.0
 SETTLE_NS = 300 * MS
 """Time constant of small corrections; three times the distance of updates."""
+CALM_SETTLE_NS = 800 * MS
+"""The same where updates are 400 ms apart."""
 RATE_LIMIT_Q40 = (600 << RATE_BITS) // 1_000_000
 """Readers multiply rate and span in 64 bits: 600 ppm leave room for 12 s."""
 
@@ -35,13 +37,16 @@ class MediaClock:
         """How far `target` is ahead of the media clock."""
         return target.at(now_ns) - self.line.at(now_ns)
 
-    def follow(self, now_ns: int, target: Line, *, step_ns: int = STEP_NS) -> bool:
+    def follow(
+        self, now_ns: int, target: Line, *, step_ns: int = STEP_NS, settle_ns: int = SETTLE_NS
+    ) -> bool:
         """Steer towards `target` from `now_ns` on; True when that was a discontinuity.
 
         Args:
             now_ns: CLOCK_MONOTONIC_RAW, not before the call before.
             target: where media time should be.
             step_ns: from this difference on it jumps.
+            settle_ns: time constant of small corrections.
         """
         error = self.error_ns(now_ns, target)
         self._rate_q40 = _limited(target.rate_q40)
@@ -53,7 +58,7 @@ class MediaClock:
             if self.locked_once:
                 self.session_epoch += 1
             return True
-        ppb = max(-SLEW_PPB, min(SLEW_PPB, error * (1e9 / SETTLE_NS)))
+        ppb = max(-SLEW_PPB, min(SLEW_PPB, error * (1e9 / settle_ns)))
         rate = _limited(target.rate_q40 + rate_to_q40(ppb))
         self.line = Line(now_ns, self._advance(now_ns), rate)
         self.residual_ns = error

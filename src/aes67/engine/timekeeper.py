@@ -38,7 +38,7 @@ class Timekeeper:
     """Owns the clock domain of the engine; every method runs on its event loop.
 
     Args:
-        publish: takes each new mapping, at least every 200 ms, in haste at every measurement.
+        publish: takes each new mapping, at least every 400 ms, in haste at every measurement.
         on_snapshot: takes the snapshot at each change of state or grandmaster and once a second.
         stamping: SOF_TIMESTAMPING_ flags to ask the kernel for; fewer stand for a poorer kernel.
         ptp4l: how the ptp4l is asked that may discipline the clock of this machine.

@@ -12,8 +12,7 @@ import contextlib
 import socket
 import struct
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aes67.errors import Refused
 from aes67.net.ifreq import SIOCGIFHWADDR, ask_address
@@ -50,6 +49,9 @@ STAMP_AGE_NS = 1_000_000_000
 APART_NS = 10_000_000
 """Readings further apart than this show the rate of REALTIME against RAW."""
 
+_AT_ONCE = int(socket.MSG_DONTWAIT)
+_FROM_ERROR_QUEUE = int(socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+"""As plain numbers: putting two of Python's flags together takes as long as the call itself."""
 _STAMPS = struct.Struct("qqqqqq")
 _EXTENDED_ERROR = struct.Struct("IBBBBII")
 _ERRORS = ((socket.IPPROTO_IP, IP_RECVERR), (SOL_PACKET, PACKET_TX_TIMESTAMP))
@@ -112,8 +114,7 @@ def raw_now() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A packet; `stamp_ns` is CLOCK_MONOTONIC_RAW of the kernel's stamp, None without one.
 
     `dropped` says that there was a stamp which a step of REALTIME made worthless; `hardware_ns` is
@@ -128,8 +129,7 @@ class Received:
     hardware_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """An event message on its way: the kernel will stamp it as number `id`."""
 
     id: int
@@ -137,8 +137,7 @@ class Sent:
     after_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Departed:
+class Departed(NamedTuple):
     """A stamp of message `id`: the card's, or the kernel's in CLOCK_MONOTONIC_RAW.
 
     With neither it was the kernel's and a step of REALTIME made it worthless.
@@ -192,7 +191,7 @@ class StampedSocket:
                 break
             try:
                 _, ancillary, _, _ = self.socket.recvmsg(
-                    0, ANCILLARY_BYTES, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT
+                    0, ANCILLARY_BYTES, _FROM_ERROR_QUEUE
                 )
             except OSError:
                 break  # empty; or an ICMP error of an earlier packet, which only the queue had
@@ -211,7 +210,7 @@ class StampedSocket:
         """The next packet waiting; None without one. `steady`: see `transmit_stamps`."""
         try:
             data, ancillary, _, address = self.socket.recvmsg(
-                PACKET_BYTES, ANCILLARY_BYTES, socket.MSG_DONTWAIT
+                PACKET_BYTES, ANCILLARY_BYTES, _AT_ONCE
             )
         except OSError:
             return None

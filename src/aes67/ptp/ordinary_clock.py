@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from aes67.clock.estimator import Estimator
 from aes67.clock.lock import LOCK_BELOW_NS, Lock, State
-from aes67.clock.media_clock import STEP_NS, MediaClock
+from aes67.clock.media_clock import CALM_SETTLE_NS, SETTLE_NS, STEP_NS, MediaClock
 from aes67.clock.timebase import MS, UNKNOWN_NS, US, Line
 from aes67.clock.track import Track
 from aes67.ptp.bmca import PortState
@@ -29,10 +29,18 @@ from aes67.wire.ptp_messages import Announce
 
 PUBLISH_NS = 100 * MS
 PATIENT_PUBLISH_NS = 200 * MS
+CALM_PUBLISH_NS = 400 * MS
 RESTLESS = 3
 """`restlessness` of a master whose rate changes."""
 PATIENT_RESIDUAL_NS = 20 * US
 """As long as the media clock has more to catch up with, it looks at every measurement at once."""
+CALM_PART = 4
+"""As long as each look finds less than this part of 3 sigma to catch up with, half as many do as
+well: docs/decisions/0013."""
+CALM_ABOVE_NS = 300
+"""With less uncertainty stamps are so precise that each look tells something."""
+CALM_RESTLESSNESS = 1
+"""Of a master whose rate keeps still, or of whom too little is known to say."""
 FIRST_STEP_NS = 5 * US
 """At the first lock nothing is heard yet: the media clock goes there at once."""
 
@@ -81,6 +89,7 @@ class OrdinaryClock:
         self.patient = False
         """Packets may wait for `next_deadline`, since stamps say when they came: a slave that has
         locked, whom nobody asks anything, spares most of its wake-ups."""
+        self._calm = False
         self._due_ns = now_ns
         self._kept: Announce | None = None
         self.rates = [Rates() for _ in self.ports]
@@ -113,7 +122,7 @@ class OrdinaryClock:
         self._update(now_ns)
 
     def next_deadline(self) -> int:
-        """When `handle_timer` wants to be called: at most 100 ms away, 200 ms if `patient`."""
+        """When `handle_timer` wants to be called: at most 100 ms away, 400 ms if `patient`."""
         if self.patient:
             return self._due_ns
         times = [self._due_ns, *(port.next_deadline() for port in self.ports)]
@@ -232,8 +241,9 @@ class OrdinaryClock:
             port.set_clock(self.media.line, usable=usable)
             port.table.pinned = self.followed
         self.patient = self._is_patient()
+        self._calm = self.patient and self._is_calm()
         if self.patient:
-            self._due_ns = now_ns + PATIENT_PUBLISH_NS
+            self._due_ns = now_ns + (CALM_PUBLISH_NS if self._calm else PATIENT_PUBLISH_NS)
 
     def _is_patient(self) -> bool:
         followed = self.followed
@@ -244,6 +254,18 @@ class OrdinaryClock:
             and not followed.estimator.suspects_step
             and followed.estimator.restlessness < RESTLESS
             and all(port.patient for port in self.ports)
+        )
+
+    def _is_calm(self) -> bool:
+        """Whether a slave that is patient finds nothing new when it looks."""
+        followed = self.followed
+        if followed is None or any(port.config.sync_receipt_timeout for port in self.ports):
+            return False
+        sigma_ns = followed.estimator.three_sigma_ns(self.media.line.raw_ns)
+        return (
+            sigma_ns >= CALM_ABOVE_NS
+            and abs(self.media.residual_ns) * CALM_PART <= sigma_ns
+            and followed.estimator.restlessness <= CALM_RESTLESSNESS
         )
 
     def _lead(self, now_ns: int) -> None:
@@ -280,7 +302,8 @@ class OrdinaryClock:
         """Let the media clock follow if there is something to follow that is good enough."""
         if estimator is not None and self.lock.state in USABLE:
             step_ns = STEP_NS if self.media.locked_once else FIRST_STEP_NS
-            self.media.follow(now_ns, estimator.line, step_ns=step_ns)
+            settle_ns = CALM_SETTLE_NS if self._calm else SETTLE_NS
+            self.media.follow(now_ns, estimator.line, step_ns=step_ns, settle_ns=settle_ns)
             self.media.locked()
         else:
             self.media.coast(now_ns)
