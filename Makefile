@@ -53,7 +53,7 @@ test: prepared ## everything: lint, C build, all tests
 test-fast: prepared ## everything but the end-to-end tests
 	$(PYTEST) -m "not root" --ignore=tests/e2e $(ARGS)
 
-bench-ptp: setup warm ## the clock beside a real ptp4l: 22 minutes (ARGS=--quick: 4), a table of goals at the end
+bench-ptp: setup warm ## the clock beside a real ptp4l: 25 minutes (ARGS=--quick: 4), a table of goals at the end
 	$(PYTHON) -m bench ptp $(ARGS)
 
 bench: setup ## benchmarks: one JSON line each, with facts about the machine

@@ -11,7 +11,7 @@
 
 #include "aes67_shm.h"
 
-#define GRACE_DEFAULT_MS 2000
+#define GRACE_DEFAULT_MS 10000
 #define GRACE_MAX_MS 3600000
 
 struct field {

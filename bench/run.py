@@ -62,6 +62,9 @@ BENCHMARKS = {
     "ptp-contest": Benchmark(
         contest.measure, Effort(3, 145), Effort(1, 90), "true error, beside a real ptp4l slave"
     ),
+    "ptp-bridge": Benchmark(
+        contest.measure_bridged, Effort(1, 145), Effort(1, 90), "the same over a bridge"
+    ),
     "ptp-accidents": Benchmark(
         accidents.step_and_silence, Effort(1, 60), Effort(1, 5), "a step of the master; its death",
         "tolerant",

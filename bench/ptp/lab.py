@@ -101,13 +101,20 @@ class Lab:
         return name
 
     def link(self) -> tuple[str, str]:
-        """Two new namespaces with a cable between them: what 802.1AS sends passes no bridge."""
+        """Two new namespaces with a cable between them."""
+        number = next(self._numbers)
         one, other = self.space(), self.space()
         run("ip", "link", "add", INTERFACE, "netns", one,
             "type", "veth", "peer", "name", INTERFACE, "netns", other)  # fmt: skip
-        for name in (one, other):
-            run("ip", "-n", name, "link", "set", INTERFACE, "up")
+        for host, name in enumerate((one, other), 1):
+            self._address(name, INTERFACE, f"10.78.{number}.{host}/24")
         return one, other
+
+    def _address(self, name: str, interface: str, address: str) -> None:
+        """Let a namespace speak IP on its interface, and multicast."""
+        run("ip", "-n", name, "addr", "add", address, "dev", interface)
+        run("ip", "-n", name, "link", "set", interface, "up")
+        run("ip", "-n", name, "route", "append", "224.0.0.0/4", "dev", interface)
 
     def _join(self, port: str, bridge: str) -> None:
         if bridge not in self._bridges:
@@ -122,9 +129,7 @@ class Lab:
         port = f"v{number}"
         run("ip", "link", "add", interface, "netns", name,
             "type", "veth", "peer", "name", port, "netns", self.hub)  # fmt: skip
-        run("ip", "-n", name, "addr", "add", f"10.78.{number}.1/24", "dev", interface)
-        run("ip", "-n", name, "link", "set", interface, "up")
-        run("ip", "-n", name, "route", "append", "224.0.0.0/4", "dev", interface)
+        self._address(name, interface, f"10.78.{number}.1/24")
         run("ip", "-n", self.hub, "link", "set", port, "up")
         return name, port
 

@@ -110,10 +110,10 @@ def sink_row(row: dict[str, Any]) -> tuple[object, ...]:
     word = "no packets"
     if flags.get("receiving_rtp_packet"):
         word = "silence" if counters.get("muted", flags.get("muted")) else "audio"
-    legs = row.get("legs") or []
+    legs, silent = row.get("legs") or [], counters.get("silent_frames")
     return (
         row["id"], row["name"], word, row.get("timing"), counters.get("packets"),
-        counters.get("lost"), counters.get("late"), counters.get("silent_frames"),
+        counters.get("lost"), counters.get("late"), f"{silent} frames" if silent else silent,
         milliseconds([leg.get("jitter_us") for leg in legs], max),
         milliseconds([leg.get("margin_min_us") for leg in legs], min),
     )  # fmt: skip

@@ -12,8 +12,6 @@ STEP_NS = MS
 SLEW_PPB = 50_000.0
 SETTLE_NS = 300 * MS
 """Time constant of small corrections; three times the distance of updates."""
-CALM_SETTLE_NS = 800 * MS
-"""The same where updates are 400 ms apart."""
 RATE_LIMIT_Q40 = (600 << RATE_BITS) // 1_000_000
 """Readers multiply rate and span in 64 bits: 600 ppm leave room for 12 s."""
 

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 
 from aes67.clock.estimator import Estimator
 from aes67.clock.lock import LOCK_BELOW_NS, Lock, State
-from aes67.clock.media_clock import CALM_SETTLE_NS, SETTLE_NS, STEP_NS, MediaClock
+from aes67.clock.media_clock import SETTLE_NS, STEP_NS, MediaClock
 from aes67.clock.timebase import MS, UNKNOWN_NS, US, Line
 from aes67.clock.track import Track
 from aes67.ptp.bmca import PortState
 from aes67.ptp.decision import StateDecision
 from aes67.ptp.foreign import ForeignMaster
 from aes67.ptp.modes import LOCAL, USABLE, Mapping, Mode
+from aes67.ptp.patience import CALM_NS, patience_ns
 from aes67.ptp.port import Port, own_parent
 from aes67.ptp.port_types import Measured, Outgoing, PortConfig
 from aes67.ptp.ports import make_port
@@ -28,19 +29,6 @@ from aes67.ptp.sight import sight
 from aes67.wire.ptp_messages import Announce
 
 PUBLISH_NS = 100 * MS
-PATIENT_PUBLISH_NS = 200 * MS
-CALM_PUBLISH_NS = 400 * MS
-RESTLESS = 3
-"""`restlessness` of a master whose rate changes."""
-PATIENT_RESIDUAL_NS = 20 * US
-"""As long as the media clock has more to catch up with, it looks at every measurement at once."""
-CALM_PART = 4
-"""As long as each look finds less than this part of 3 sigma to catch up with, half as many do as
-well: docs/decisions/0013."""
-CALM_ABOVE_NS = 300
-"""With less uncertainty stamps are so precise that each look tells something."""
-CALM_RESTLESSNESS = 1
-"""Of a master whose rate keeps still, or of whom too little is known to say."""
 FIRST_STEP_NS = 5 * US
 """At the first lock nothing is heard yet: the media clock goes there at once."""
 
@@ -86,10 +74,7 @@ class OrdinaryClock:
         self.handovers = 0
         self.started_ns = now_ns
         self.measured_ns = 0
-        self.patient = False
-        """Packets may wait for `next_deadline`, since stamps say when they came: a slave that has
-        locked, whom nobody asks anything, spares most of its wake-ups."""
-        self._calm = False
+        self._waits_ns = 0
         self._due_ns = now_ns
         self._kept: Announce | None = None
         self.rates = [Rates() for _ in self.ports]
@@ -150,6 +135,12 @@ class OrdinaryClock:
         return self.ports[number].outgoing() if self.ports else []
 
     # -- results
+
+    @property
+    def patient(self) -> bool:
+        """Packets may wait for `next_deadline`: a slave that has locked, whom nobody asks anything,
+        spares most of its wake-ups."""
+        return self._waits_ns > 0
 
     @property
     def mapping(self) -> Mapping:
@@ -240,33 +231,10 @@ class OrdinaryClock:
         for port in self.ports:
             port.set_clock(self.media.line, usable=usable)
             port.table.pinned = self.followed
-        self.patient = self._is_patient()
-        self._calm = self.patient and self._is_calm()
-        if self.patient:
-            self._due_ns = now_ns + (CALM_PUBLISH_NS if self._calm else PATIENT_PUBLISH_NS)
-
-    def _is_patient(self) -> bool:
-        followed = self.followed
-        return (
-            followed is not None
-            and self.lock.state is State.LOCKED
-            and abs(self.media.residual_ns) <= PATIENT_RESIDUAL_NS
-            and not followed.estimator.suspects_step
-            and followed.estimator.restlessness < RESTLESS
-            and all(port.patient for port in self.ports)
-        )
-
-    def _is_calm(self) -> bool:
-        """Whether a slave that is patient finds nothing new when it looks."""
-        followed = self.followed
-        if followed is None or any(port.config.sync_receipt_timeout for port in self.ports):
-            return False
-        sigma_ns = followed.estimator.three_sigma_ns(self.media.line.raw_ns)
-        return (
-            sigma_ns >= CALM_ABOVE_NS
-            and abs(self.media.residual_ns) * CALM_PART <= sigma_ns
-            and followed.estimator.restlessness <= CALM_RESTLESSNESS
-        )
+        followed, locked = self.followed, self.lock.state is State.LOCKED
+        self._waits_ns = patience_ns(followed, self.media, self.ports) if followed and locked else 0
+        if self._waits_ns:
+            self._due_ns = now_ns + self._waits_ns
 
     def _lead(self, now_ns: int) -> None:
         """Locked, since nobody else says what time it is."""
@@ -302,7 +270,7 @@ class OrdinaryClock:
         """Let the media clock follow if there is something to follow that is good enough."""
         if estimator is not None and self.lock.state in USABLE:
             step_ns = STEP_NS if self.media.locked_once else FIRST_STEP_NS
-            settle_ns = CALM_SETTLE_NS if self._calm else SETTLE_NS
+            settle_ns = 2 * CALM_NS if self._waits_ns == CALM_NS else SETTLE_NS
             self.media.follow(now_ns, estimator.line, step_ns=step_ns, settle_ns=settle_ns)
             self.media.locked()
         else:
