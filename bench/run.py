@@ -63,7 +63,7 @@ BENCHMARKS = {
         contest.measure, Effort(3, 145), Effort(1, 90), "true error, beside a real ptp4l slave"
     ),
     "ptp-bridge": Benchmark(
-        contest.measure_bridged, Effort(1, 145), Effort(1, 90), "the same over a bridge"
+        contest.measure_bridged, Effort(1, 145), Effort(1, 90), "our true error over a bridge"
     ),
     "ptp-accidents": Benchmark(
         accidents.step_and_silence, Effort(1, 60), Effort(1, 5), "a step of the master; its death",

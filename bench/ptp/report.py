@@ -86,16 +86,14 @@ def page(lines: list[Line], command: str) -> str:
         "# The clock beside ptp4l", "",
         f"{measured_on(lines, command)} All errors are true ones: an unmodified `ptp4l` lives on a "
         "virtual clock with a known law, and as a rival slave it disciplines another one whose "
-        "every segment is recorded. Rivals follow one master at one time, over a cable each or "
-        "over a bridge each. The system clock is only read.", "",
+        "every segment is recorded. Rivals follow one master at one time, over a cable each. The "
+        "system clock is only read.", "",
         *markdown([("figure", "goal", "measured", ""), *rows(lines)]), "", DUE,
     ]  # fmt: skip
-    head = tuple(title for title, _ in COLUMNS)
-    for name, title in (("ptp-contest", "over a cable"), ("ptp-bridge", "over a bridge")):
-        runs = [run for line in lines if line["benchmark"] == name for run in line["runs"]]
-        if runs:
-            body = [tuple(str(run[key]) for _, key in COLUMNS) for run in runs]
-            parts += ["", f"## Contests {title}", "", *markdown([head, *body])]
-    parts += ["", PATHS]
+    contest = next((line for line in lines if line["benchmark"] == "ptp-contest"), None)
+    if contest is not None:
+        head = tuple(title for title, _ in COLUMNS)
+        body = [tuple(str(run[key]) for _, key in COLUMNS) for run in contest["runs"]]
+        parts += ["", "## Contests", "", *markdown([head, *body]), "", PATHS]
     parts += ["", "## How disturbed the machine was", "", *disturbances(lines)]
     return "\n".join(parts) + "\n"

@@ -93,7 +93,10 @@ def test_applications_run_through_an_engine_that_dies_and_comes_back(node: Node)
 
 
 def test_an_engine_that_stays_away_ends_applications_with_an_error(node: Node) -> None:
-    """Without grace, aplay and arecord are told within a moment that the device has gone."""
+    """Without grace, aplay and arecord are told within a moment that the device has gone.
+
+    And nobody is told that it sends.
+    """
     set_up(node, STEREO, STEREO.relaxed_delay())
     impatient = Clients("aes67:GRACE=0", 480, 1920)
     recorder = subprocess.Popen(
@@ -106,8 +109,13 @@ def test_an_engine_that_stays_away_ends_applications_with_an_error(node: Node) -
     )  # fmt: skip
     try:
         node.wait("both applications", lambda: len(node.status()["pcms"]) == 2)
+        seen = [node.status()]
+        assert all(source["sending"] for source in seen[0]["sources"])
         os.kill(child_of(node, ENGINE), signal.SIGKILL)
         begun = time.monotonic()
+        while seen[-1]["engine"]["connected"]:
+            seen.append(node.status())
+        assert not any(source["sending"] for source in seen[-1]["sources"])
         for program in (recorder, player):
             _, said = program.communicate(timeout=20)
             assert program.returncode != 0

@@ -37,15 +37,23 @@ def contract_ptp(clock: Clock, ptp: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def source_view(
-    node: Node, number: int, counters: Mapping[str, Any] | None, media_now_ns: int
+    node: Node,
+    number: int,
+    counters: Mapping[str, Any] | None,
+    media_now_ns: int,
+    *,
+    running: bool = True,
 ) -> dict[str, Any]:
-    """A source with its counters (empty without an engine) and what is to be said of it."""
+    """A source with its counters (empty before the first engine) and what is to be said of it.
+
+    `running`: there is an engine now.
+    """
     source = node.source(number)
     frames = source.max_samples_per_packet
     return source_object(source, node.config) | {
         **{key: getattr(source, key) for key in OWN_SOURCE_KEYS},
         "note": "; ".join(node.plan.source_notes.get(number, ())),
-        "sending": is_sending(counters, frames, node.state.rate, media_now_ns),
+        "sending": running and is_sending(counters, frames, node.state.rate, media_now_ns),
         "counters": dict(counters or {}),
     }
 

@@ -54,8 +54,9 @@ class Views:
         snapshot = self._link.snapshot() or {}
         counters = snapshot.get("sources", {})
         now_ns = snapshot.get("clock", {}).get("media_now_ns", 0)
+        running = self._link.connected  # what an engine counted stays when it has gone
         return [
-            source_view(self._node, key, counters.get(key), now_ns)
+            source_view(self._node, key, counters.get(key), now_ns, running=running)
             | {"receivers": self._rtcp.source_view(counters.get(key, {}).get("ssrc", -1))}
             for key in self._node.sources
         ]

@@ -39,7 +39,7 @@ def usable_port(wanted: int) -> int | None:
 
 def example_sound() -> str:
     """A file that alsa-utils brings along, or any."""
-    return str(EXAMPLE) if EXAMPLE.exists() else "some.wav"
+    return f"{EXAMPLE}    # mono: on channel 1" if EXAMPLE.exists() else "some.wav"
 
 
 def instructions(node: Node, mode: str) -> str:
@@ -67,7 +67,8 @@ Look at it:
   {node.client.url}/        the status page;  {node.client.url}/docs  the API
 
 Without the export, for every program: sudo {binary}/aes67 alsa install (then run aes67-daemon).
-Ctrl-C ends it and leaves nothing behind.
+Ctrl-C ends it and leaves nothing behind; what was exported points nowhere then:
+  unset ALSA_CONFIG_PATH AES67_SERVER AES67_URL
 """
 
 
@@ -84,7 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         clock_mode=mode, device_channels=64, extra=(("rtp_mcast_base", group),)
     )
     try:
-        with place.cleaning_up(), Node(settings, port=usable_port(arguments.port)) as node:
+        port = usable_port(arguments.port)
+        if port is None and arguments.port:
+            print(f"make run: port {arguments.port} is taken, using another", file=sys.stderr)
+        with place.cleaning_up(), Node(settings, port=port) as node:
             wanted = case("S24_3LE", 48000, CHANNELS, "L24", "1ms")
             set_up(node, wanted, wanted.relaxed_delay(), name="make run")
             print(instructions(node, mode), flush=True)
