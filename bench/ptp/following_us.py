@@ -5,7 +5,7 @@ each place has a bias of its own), by the rms error of their typical 10 s: a mom
 machine stands still throws one side's slaves off by tens of microseconds, whomever they follow.
 
 `ptp-cpu`: share of a core that PTP takes, as a slave of a master that sends 8 Sync/s and allows 8
-Delay_Req/s (about 4 are sent: a locked slave wakes up five times a second).
+Delay_Req/s (2 to 4 are sent: one each time a locked slave wakes up).
 """
 
 from __future__ import annotations

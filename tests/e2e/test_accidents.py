@@ -113,8 +113,12 @@ def test_an_engine_that_stays_away_ends_applications_with_an_error(node: Node) -
         assert all(source["sending"] for source in seen[0]["sources"])
         os.kill(child_of(node, ENGINE), signal.SIGKILL)
         begun = time.monotonic()
-        while seen[-1]["engine"]["connected"]:
+
+        def gone() -> bool:
             seen.append(node.status())
+            return not seen[-1]["engine"]["connected"]
+
+        node.wait("its absence to be seen", gone)
         assert not any(source["sending"] for source in seen[-1]["sources"])
         for program in (recorder, player):
             _, said = program.communicate(timeout=20)

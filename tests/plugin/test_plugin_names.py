@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -211,3 +212,16 @@ def test_documented_commands_of_the_kernel_driver(
     assert (tmp_path / "sink.wav").stat().st_size == 44 + 48000 * 4
     done = steady.run("amixer", "-D", "hw:RAVENNA", "sget", "Master", extra=ENVIRONMENT)
     assert "0.00dB" in done.stdout
+
+
+def test_the_grace_time_is_the_same_wherever_it_is_said() -> None:
+    root = Path(__file__).parents[2]
+    said = {
+        name: re.findall(pattern, (root / name).read_text(encoding="utf-8"))
+        for name, pattern in (
+            ("alsa_plugin/params.c", r"GRACE_DEFAULT_MS (\d+)"),
+            ("alsa_plugin/aes67.conf", r"defaults\.aes67\.grace (\d+)"),
+            ("docs/alsa-names.md", r"`GRACE` \| (\d+)"),
+        )
+    }
+    assert set(map(tuple, said.values())) == {("10000",)}, said

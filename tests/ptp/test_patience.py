@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aes67.clock.timebase import MS, NS
 from aes67.ptp.bmca import Role
+from aes67.ptp.foreign import ForeignMaster
 from aes67.ptp.modes import Mode
 from aes67.ptp.port_types import PortConfig
 from aes67.wire.ptp_header import DELAY_REQ, PortIdentity
@@ -105,3 +106,14 @@ def test_without_a_master_it_waits_for_nobody() -> None:
     world.run(13)
     assert clock.lock.state.name == "HOLDOVER"
     assert not clock.patient
+
+
+def test_all_syncs_of_a_wait_are_completed_by_the_follow_ups_behind_them() -> None:
+    """128 a second for 0.4 s, read one socket after the other."""
+    master = ForeignMaster(OURS, 0)
+    for batch in range(3):
+        numbers = [(65_500 + 51 * batch + i) & 0xFFFF for i in range(51)]
+        for i, number in enumerate(numbers):
+            assert master.synced(number, i * MS, 0, 0, two_step=True) is None
+        made = [master.followed_up(number, EPOCH, 0) for number in numbers]
+        assert [each.raw_ns for each in made if each is not None] == [i * MS for i in range(51)]

@@ -144,8 +144,12 @@ class Pulled(Oscillator):
         return super().at(true_ns) + max(0, true_ns - 60 * NS) * 5 // 1_000_000
 
 
-@pytest.mark.parametrize(("noise", "rms_ns"), [(quiet, 600), (software, 2_000)])
-def test_a_rate_that_changes_by_5_ppm_at_once_is_followed(noise: Delay, rms_ns: int) -> None:
+@pytest.mark.parametrize(
+    ("noise", "rms_ns", "worst_ns"), [(quiet, 600, 20_000), (software, 2_000, 25_000)]
+)
+def test_a_rate_that_changes_by_5_ppm_at_once_is_followed(
+    noise: Delay, rms_ns: int, worst_ns: int
+) -> None:
     rms, worst = [], []
     for seed in MANY:
         world = World(seed)
@@ -157,7 +161,7 @@ def test_a_rate_that_changes_by_5_ppm_at_once_is_followed(noise: Delay, rms_ns: 
         assert [s for _, s in world.states] == ["unlocked", "locking", "locked"]
     assert np.sqrt(np.mean(np.square(rms))) < rms_ns, rms
     assert np.median(worst) < 20_000
-    assert max(worst) < 25_000, worst
+    assert max(worst) < worst_ns, worst
 
 
 def test_a_crystal_whose_temperature_changes_is_followed_and_3_sigma_says_so() -> None:
@@ -171,6 +175,7 @@ def test_a_crystal_whose_temperature_changes_is_followed_and_3_sigma_says_so() -
         rms.append(world.rms(60))
         assert abs(world.error()) < clock.mapping.uncertainty_ns < 5_000
     assert np.sqrt(np.mean(np.square(rms))) < 250, rms
+    assert max(rms) < 350, rms
 
 
 def test_a_step_of_300_us_is_estimated_in_2_s_and_slewed_without_a_new_epoch() -> None:

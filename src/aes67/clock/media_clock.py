@@ -11,7 +11,7 @@ from aes67.clock.timebase import MS, RATE_BITS, Line, rate_to_q40
 STEP_NS = MS
 SLEW_PPB = 50_000.0
 SETTLE_NS = 300 * MS
-"""Time constant of small corrections; three times the distance of updates."""
+"""Time constant of small corrections; three times the distance of updates of who is not patient."""
 RATE_LIMIT_Q40 = (600 << RATE_BITS) // 1_000_000
 """Readers multiply rate and span in 64 bits: 600 ppm leave room for 12 s."""
 

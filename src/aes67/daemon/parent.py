@@ -13,7 +13,7 @@ from aes67.daemon.systemd import notify
 RELOAD_SECONDS = 10.0
 """systemd is told that a reload is over after this time, whatever the child says."""
 
-BACK_OFF_SECONDS = (0.0, 0.0, 0.0, 1.0, 2.0, 5.0)
+BACK_OFF_SECONDS = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)
 """Before the first, second, ... restart in a row; the last one from then on. The first ones are at
 once: applications wait for the engine."""
 HEALTHY_SECONDS = 20.0

@@ -87,7 +87,7 @@ class PortShell(Protocol):
         ...
 
     def look_around(self) -> None:
-        """See once a second who else listens on this host."""
+        """See who else listens on this host; called once a second, seldom while all is patient."""
         ...
 
     def rejoin(self) -> None:

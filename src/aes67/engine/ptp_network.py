@@ -29,7 +29,7 @@ from aes67.ptp.port_types import Outgoing
 from aes67.wire.ptp_header import PortIdentity
 
 MAX_STACKS = 16
-CROWD = 128
+CROWD = 64
 """So many packets at one `collect` are too many to let them wait."""
 CROWD_NS = 10 * NS
 GENERAL = 0x8

@@ -25,8 +25,9 @@ THRESHOLD = 2
 """FOREIGN_MASTER_THRESHOLD: Announces that qualify."""
 WINDOW_INTERVALS = 4
 """FOREIGN_MASTER_TIME_WINDOW."""
-PENDING = 4
-"""Syncs waiting for a Follow_Up, and the reverse, kept at a time."""
+PENDING = 64
+"""Syncs waiting for a Follow_Up, and the reverse, kept at a time: a slave that lets packets wait
+(`ptp.patience`) reads all Syncs before the first Follow_Up, at most 128 a second for 0.4 s."""
 LOG_LIMITS = (-7, 7)
 WAITING_NS = 10 * NS
 """Four Announce intervals of the default profile, and some to spare."""

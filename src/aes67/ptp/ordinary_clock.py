@@ -231,8 +231,10 @@ class OrdinaryClock:
         for port in self.ports:
             port.set_clock(self.media.line, usable=usable)
             port.table.pinned = self.followed
-        followed, locked = self.followed, self.lock.state is State.LOCKED
-        self._waits_ns = patience_ns(followed, self.media, self.ports) if followed and locked else 0
+        followed, self._waits_ns = self.followed, 0
+        if followed is not None and self.lock.state is State.LOCKED:
+            residual_ns = self.media.residual_ns
+            self._waits_ns = patience_ns(followed, residual_ns, now_ns, self.ports)
         if self._waits_ns:
             self._due_ns = now_ns + self._waits_ns
 

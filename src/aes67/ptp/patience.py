@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aes67.clock.media_clock import MediaClock
 from aes67.clock.timebase import MS, US
 from aes67.ptp.foreign import ForeignMaster
 from aes67.ptp.port import Port
@@ -26,16 +25,19 @@ CALM_RESTLESSNESS = 1
 """Of a master whose rate keeps still, or of whom too little is known to say."""
 
 
-def patience_ns(followed: ForeignMaster, media: MediaClock, ports: Sequence[Port]) -> int:
-    """How long packets may wait from the last look on; 0: they may not.
+def patience_ns(
+    followed: ForeignMaster, residual_ns: int, now_ns: int, ports: Sequence[Port]
+) -> int:
+    """How long packets may wait from this look on; 0: they may not.
 
     Args:
-        followed: the master that `media` is locked to.
-        media: as this look has left it.
+        followed: the master that the media clock is locked to.
+        residual_ns: what the media clock has to catch up with.
+        now_ns: CLOCK_MONOTONIC_RAW.
         ports: of the clock.
     """
     estimator = followed.estimator
-    residual_ns, restlessness = abs(media.residual_ns), estimator.restlessness
+    residual_ns, restlessness = abs(residual_ns), estimator.restlessness
     if (
         residual_ns > RESIDUAL_NS
         or estimator.suspects_step
@@ -43,7 +45,12 @@ def patience_ns(followed: ForeignMaster, media: MediaClock, ports: Sequence[Port
         or not all(port.patient for port in ports)
     ):
         return 0
-    sigma_ns = estimator.three_sigma_ns(media.line.raw_ns)
-    calm = sigma_ns >= CALM_ABOVE_NS and residual_ns * CALM_PART <= sigma_ns
-    hurried = restlessness > CALM_RESTLESSNESS or any(p.config.sync_receipt_timeout for p in ports)
-    return CALM_NS if calm and not hurried else PATIENT_NS
+    sigma_ns = estimator.three_sigma_ns(now_ns)
+    intervals = min(port.config.announce_receipt_timeout for port in ports)
+    calm = (
+        sigma_ns >= CALM_ABOVE_NS
+        and residual_ns * CALM_PART <= sigma_ns
+        and restlessness <= CALM_RESTLESSNESS
+        and intervals * followed.announce_interval_ns > 2 * CALM_NS
+    )
+    return CALM_NS if calm else PATIENT_NS

@@ -1,4 +1,4 @@
-"""Messages per second over the last ten seconds, from counters that only grow."""
+"""Messages per second over the last ten seconds or so, from counters that only grow."""
 
 from __future__ import annotations
 

@@ -68,7 +68,8 @@ def silence(port: Port, followed: ForeignMaster, now_ns: int) -> str:
         gone = (now_ns - followed.measured_ns) / NS
         if followed.unfollowed >= UNFOLLOWED:
             return f"no Follow_Up from {name} for {gone:.1f} s"
-        if now_ns - followed.syncs.last_ns <= limit:
+        heard_since_ns = followed.syncs.last_ns - followed.measured_ns  # the last one is read late
+        if now_ns - followed.syncs.last_ns <= limit < 2 * heard_since_ns:
             return f"no usable Sync from {name} for {gone:.1f} s"
         return f"no Sync from {name} for {gone:.1f} s"
     return ""
