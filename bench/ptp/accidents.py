@@ -13,7 +13,7 @@ import numpy as np
 from aes67.clock.lock import State
 from bench.ptp.contest import us
 from bench.ptp.lab import lab, wait_until
-from bench.ptp.truth import NS, Law, Recording, grid, percentile, reached, rms
+from bench.ptp.truth import NS, PPM, Recording, drifting, grid, percentile, reached, rms
 from bench.rounds import Effort, verdict
 
 STEP_NS = 300_000
@@ -21,17 +21,13 @@ SETTLE_S, RECOVER_S = 30, 15
 """Following before the step, and after it before the master dies."""
 LOSS, SPIKES, SPIKE_NS = 0.36, 0.02, 200_000
 """A measurement takes two messages: with 20 % of each lost, 36 % of the measurements are."""
-PPM, SINE_NS, SINE_S = 30.0, 500.0, 50.0
 
 
 def step_and_silence(effort: Effort) -> dict[str, Any]:
     """Figures of the step, then of `effort.seconds` without a master."""
     with lab() as place:
-        master, here = place.plug("br0"), place.plug("br0")
-        out = place.folder / "ours.npz"
-        place.ours(here, out)
-        place.wait_ready()
-        law = Law(time.time_ns(), 123 * NS, PPM, SINE_NS, SINE_S, STEP_NS, float(SETTLE_S))
+        master, out = place.lone_slave()
+        law = drifting(time.time_ns(), STEP_NS, float(SETTLE_S))
         gm = place.ptp4l(master, master=True, law=law)
         step = law.zero_ns + SETTLE_S * NS
         death = step + RECOVER_S * NS
@@ -61,11 +57,8 @@ def step_and_silence(effort: Effort) -> dict[str, Any]:
 def loss(effort: Effort) -> dict[str, Any]:
     """`effort.seconds` of a master whose messages are lost and late."""
     with lab() as place:
-        master, here = place.plug("br0"), place.plug("br0")
-        out = place.folder / "ours.npz"
-        place.ours(here, out)
-        place.wait_ready()
-        law = Law(time.time_ns(), 123 * NS, PPM, SINE_NS, SINE_S)
+        master, out = place.lone_slave()
+        law = drifting(time.time_ns())
         place.ptp4l(master, master=True, law=law, network=(LOSS, SPIKES, SPIKE_NS))
         wait_until(law.zero_ns + effort.seconds * NS)
         ended = time.time_ns()

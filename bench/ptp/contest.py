@@ -31,6 +31,7 @@ from bench.ptp.truth import (
     Recording,
     Times,
     disciplined,
+    drifting,
     grid,
     passages,
     percentile,
@@ -76,12 +77,9 @@ def measure(effort: Effort) -> dict[str, Any]:
 def measure_bridged(effort: Effort) -> dict[str, Any]:
     """Our slave at 8 Sync/s over a bridge; of `effort.seconds` the second half counts."""
     with lab() as place:
-        here, ahead = place.plug("br0"), place.plug("br0")
-        out = place.folder / "ours.npz"
-        place.ours(here, out)
-        place.wait_ready()
+        ahead, out = place.lone_slave()
         began = time.time_ns()
-        law = Law(began, 123 * NS, 30.0, 500.0, 50.0)
+        law = drifting(began)
         place.ptp4l(ahead, master=True, law=law)
         ended = began + effort.seconds * NS
         wait_until(ended)
@@ -144,7 +142,7 @@ def _build(place: Lab, rate: str, number: int) -> Rivals:
     (here, ahead), (them, ahead_of_them) = place.link(), place.link()
     each = Rivals(
         (ahead, ahead_of_them),
-        Law(zero, 123 * NS, 30.0, 500.0, 50.0), Law(zero, -456 * NS, SLAVE_PPM),
+        drifting(zero), Law(zero, -456 * NS, SLAVE_PPM),
         place.folder / f"rival-{number}", place.folder / f"ours-{number}.npz",
         (place.folder / f"to-{number}", place.folder / f"from-{number}"),
     )  # fmt: skip

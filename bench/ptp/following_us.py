@@ -98,10 +98,7 @@ def typical_rms(errors: Errors | Times) -> float:
 def cpu(effort: Effort) -> dict[str, Any]:
     """CPU time of a process that is our timekeeper and nothing else."""
     with lab() as place:
-        master, here = place.plug("br0"), place.plug("br0")
-        out = place.folder / "ours.npz"
-        place.ours(here, out, "--plain")
-        place.wait_ready()
+        master, out = place.lone_slave("--plain")
         place.ptp4l(master, master=True)
         time.sleep(effort.seconds)
         place.collect()

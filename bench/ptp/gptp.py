@@ -11,7 +11,18 @@ from typing import Any
 
 from bench.ptp.contest import SLAVE_PPM, us
 from bench.ptp.lab import lab, wait_until
-from bench.ptp.truth import GRID_NS, NS, Law, Recording, disciplined, grid, percentile, rms, settled
+from bench.ptp.truth import (
+    GRID_NS,
+    NS,
+    Law,
+    Recording,
+    disciplined,
+    drifting,
+    grid,
+    percentile,
+    rms,
+    settled,
+)
 from bench.rounds import Effort, verdict
 
 LIMIT_US = 3.0
@@ -23,7 +34,7 @@ def measure(effort: Effort) -> dict[str, Any]:
     """`effort.seconds` at 8 Sync/s, of which the second half counts."""
     with lab() as place:
         zero = time.time_ns()
-        law, own = Law(zero, 123 * NS, 30.0, 500.0, 50.0), Law(zero, -456 * NS, SLAVE_PPM)
+        law, own = drifting(zero), Law(zero, -456 * NS, SLAVE_PPM)
         (ahead, here), (ahead_of_them, them) = place.link(), place.link()
         out, log = place.folder / "ours.npz", place.folder / "rival"
         place.ours(here, out, "--profile", "gptp")

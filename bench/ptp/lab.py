@@ -232,6 +232,14 @@ class Lab:
         self.clocks.append(process)
         return process
 
+    def lone_slave(self, *words: str) -> tuple[str, Path]:
+        """Ours on a bridge, ready; a namespace beside it for its master, and what it will write."""
+        master, here = self.plug("br0"), self.plug("br0")
+        out = self.folder / "ours.npz"
+        self.ours(here, out, *words)
+        self.wait_ready()
+        return master, out
+
     def wait_ready(self) -> None:
         """Until all of ours have opened their sockets: the first one may have to compile."""
         deadline = time.monotonic() + COMPILING_S

@@ -15,6 +15,8 @@ Times = npt.NDArray[np.int64]
 Errors = npt.NDArray[np.float64]
 NS = 1_000_000_000
 GRID_NS = 20_000_000
+PPM = 30.0
+"""Rate of the masters' oscillator."""
 HOLD_S = 5.0
 """A limit counts as reached when it is kept for so long."""
 SETTLED_NS = 1_000_000
@@ -54,6 +56,11 @@ class Law:
         found: Times = real_ns + self.offset_ns + np.rint(drift).astype(np.int64)
         found += stepped * self.step_ns
         return found
+
+
+def drifting(zero_ns: int, step_ns: int = 0, step_after_s: float = 0.0) -> Law:
+    """The master's oscillator of the benchmarks."""
+    return Law(zero_ns, 123 * NS, PPM, 500.0, 50.0, step_ns, step_after_s)
 
 
 def disciplined(law: Law, log: Path, real_ns: Times) -> Times:

@@ -15,7 +15,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from bench.programs import program
-from bench.ptp.accidents import PPM, SINE_NS, SINE_S
 from bench.ptp.lab import Lab, lab, wait_until
 from bench.ptp.report import GOALS, page, rows, table
 from bench.ptp.truth import (
@@ -24,6 +23,7 @@ from bench.ptp.truth import (
     Law,
     Recording,
     disciplined,
+    drifting,
     grid,
     passages,
     percentile,
@@ -177,7 +177,7 @@ def test_we_follow_an_unmodified_ptp4l_that_drifts_and_steps() -> None:
         out = place.folder / "ours.npz"
         place.ours(here, out)
         place.wait_ready()
-        law = Law(time.time_ns(), 123 * NS, PPM, SINE_NS, SINE_S, 300_000, 13.0)
+        law = drifting(time.time_ns(), 300_000, 13.0)
         place.ptp4l(master, master=True, law=law)
         wait_until(law.zero_ns + 19 * NS)
         place.collect()
